@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The ways to attach a program: the table of attach.def.  verifyd chooses the
+ * row from the ELF section and the metadata; bpfd carries it out.
+ */
+#ifndef COMMON_ATTACH_H
+#define COMMON_ATTACH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum attach_kind {
+#define ATTACH(NAME, name, target, method, type, update, sections)             \
+	ATTACH_##NAME,
+#include "common/attach.def"
+#undef ATTACH
+	ATTACH_KIND_MAX
+};
+
+enum attach_target {
+	TARGET_INTERFACE, /* "interface" */
+	TARGET_CGROUP,    /* "cgroup" */
+	TARGET_SYMBOL,    /* "symbol", or the section names it */
+};
+
+enum attach_method {
+	METHOD_LINK_IFINDEX,   /* BPF_LINK_CREATE with target_ifindex */
+	METHOD_LINK_CGROUP,    /* BPF_LINK_CREATE with a cgroup directory */
+	METHOD_LINK_TRACING,   /* BPF_LINK_CREATE, target fixed at load */
+	METHOD_RAW_TRACEPOINT, /* BPF_RAW_TRACEPOINT_OPEN */
+};
+
+struct attach_row {
+	const char *name;
+	enum attach_target target;
+	enum attach_method method;
+	uint32_t bpf_attach_type;
+	bool link_update;
+	const char *sections;
+};
+
+/* The row of a kind, NULL if there is none. */
+const struct attach_row *attach_row(uint32_t kind);
+
+/* The word of an "attach" entry: "interface", "cgroup", "symbol". */
+const char *attach_target_name(enum attach_target target);
+
+/*
+ * The kind that an ELF section names, and where the target follows in it
+ * (NULL if the section names none): "lsm/bprm_check_security".  -ENOENT.
+ */
+int attach_from_section(
+    const char *section, enum attach_kind *kind, const char **target);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+#include "common/log.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/msg.h"
+
+static struct {
+	enum log_level level;
+	bool people;
+	bool json;
+	char component[32];
+	char host_id[AEGIS_ID_SIZE];
+	struct imsg_channel *ch;
+} logger = { .level = LOG_LEVEL_INFO };
+
+static const char *const level_names[LOG_LEVEL_MAX] = {
+	[LOG_LEVEL_DEBUG] = "debug",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_ERROR] = "error",
+};
+
+int
+log_level_parse(const char *word, enum log_level *level)
+{
+	size_t i;
+
+	for (i = 0; i < nitems(level_names); i++) {
+		if (strcmp(word, level_names[i]) == 0) {
+			*level = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+const char *
+log_level_name(enum log_level level)
+{
+	return (size_t)level < nitems(level_names) ? level_names[level]
+						   : "unknown";
+}
+
+void
+log_set_level(enum log_level level)
+{
+	logger.level = level;
+}
+
+enum log_level
+log_get_level(void)
+{
+	return logger.level;
+}
+
+void
+log_open_stdout(const char *component, const char *host_id, bool people)
+{
+	logger.people = people;
+	logger.json = !people;
+	str_copy_cut(logger.component, sizeof(logger.component), component);
+	str_copy_cut(logger.host_id, sizeof(logger.host_id), host_id);
+}
+
+void
+log_open_channel(struct imsg_channel *ch)
+{
+	logger.ch = ch;
+}
+
+/* S as a JSON string, for bytes that str_scrub() has seen or not. */
+static void
+put_json_string(FILE *f, const char *s)
+{
+	const unsigned char *p;
+
+	(void)putc('"', f);
+	for (p = (const unsigned char *)s; *p != '\0'; p++) {
+		if (*p == '"' || *p == '\\')
+			(void)fprintf(f, "\\%c", *p);
+		else if (*p == '\n')
+			(void)fputs("\\n", f);
+		else if (*p == '\t')
+			(void)fputs("\\t", f);
+		else if (*p < 0x20 || *p == 0x7f)
+			(void)fprintf(f, "\\u%04x", *p);
+		else
+			(void)putc(*p, f);
+	}
+	(void)putc('"', f);
+}
+
+static void
+put_field(FILE *f, const char *key, const char *value)
+{
+	if (value == NULL || *value == '\0')
+		return;
+	(void)fprintf(f, ",\"%s\":", key);
+	put_json_string(f, value);
+}
+
+static void
+write_json(const char *component, enum log_level level, const char *artifact_id,
+    const char *error, const char *text)
+{
+	char now[CLOCK_RFC3339_SIZE];
+	_cleanup_free_ char *line = NULL;
+	size_t len = 0, done = 0;
+	ssize_t n;
+	FILE *f;
+
+	clock_format_rfc3339(clock_wall_ns(), now);
+	f = open_memstream(&line, &len);
+	if (f == NULL)
+		return;
+	(void)fprintf(f, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", now,
+	    log_level_name(level));
+	put_json_string(f, text);
+	put_field(f, "host_id", logger.host_id);
+	put_field(f, "service", "aegisflux-agent");
+	put_field(f, "component", component);
+	put_field(f, "artifact_id", artifact_id);
+	put_field(f, "error", error);
+	(void)fputs("}\n", f);
+	(void)fclose(f);
+	/* One write a line: lines of two processes never mix. */
+	while (line != NULL && done < len) {
+		n = write(STDOUT_FILENO, line + done, len - done);
+		if (n <= 0 && errno != EINTR)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+}
+
+void
+log_write_for(const char *component, enum log_level level,
+    const char *artifact_id, const char *error, const char *text)
+{
+	char now[CLOCK_RFC3339_SIZE];
+
+	if (level < logger.level)
+		return;
+	if (logger.json) {
+		write_json(component, level, artifact_id, error, text);
+		return;
+	}
+	clock_format_rfc3339(clock_wall_ns(), now);
+	(void)fprintf(stderr, "%s %-5s %s: %s%s%s%s%s%s\n", now,
+	    log_level_name(level), component, text,
+	    artifact_id != NULL && *artifact_id != '\0' ? " [" : "",
+	    artifact_id != NULL ? artifact_id : "",
+	    artifact_id != NULL && *artifact_id != '\0' ? "]" : "",
+	    error != NULL && *error != '\0' ? ": " : "",
+	    error != NULL ? error : "");
+}
+
+static void
+send_line(enum log_level level, const char *artifact_id, const char *error,
+    const char *text)
+{
+	struct msg_worker_log m = { .level = (uint32_t)level };
+
+	str_copy_cut(m.text, sizeof(m.text), text);
+	str_scrub(m.text, sizeof(m.text));
+	if (artifact_id != NULL) {
+		str_copy_cut(m.artifact_id, sizeof(m.artifact_id), artifact_id);
+		str_scrub(m.artifact_id, sizeof(m.artifact_id));
+	}
+	if (error != NULL) {
+		str_copy_cut(m.error, sizeof(m.error), error);
+		str_scrub(m.error, sizeof(m.error));
+	}
+	/* A log line that cannot be sent has nowhere else to go. */
+	if (msg_send_WORKER_LOG(logger.ch, 0, &m) < 0)
+		return;
+}
+
+static void
+log_vline(enum log_level level, const char *artifact_id, const char *error,
+    const char *fmt, va_list ap)
+{
+	char text[1024];
+
+	if (level < logger.level)
+		return;
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	str_scrub(text, sizeof(text));
+	if (logger.ch != NULL)
+		send_line(level, artifact_id, error, text);
+	else
+		log_write_for(logger.component[0] != '\0' ? logger.component
+							  : "aegisflux",
+		    level, artifact_id, error, text);
+}
+
+void
+log_line(enum log_level level, const char *artifact_id, const char *error,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vline(level, artifact_id, error, fmt, ap);
+	va_end(ap);
+}
+
+void
+fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_vline(LOG_LEVEL_ERROR, NULL, NULL, fmt, ap);
+	va_end(ap);
+	if (logger.ch != NULL && imsg_flush(logger.ch, 1000) < 0)
+		exit(1);
+	exit(1);
+}

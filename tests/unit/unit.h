@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The frame of every unit test: tests are registered in one list and run by
+ * one main().
+ *
+ *	START_TEST(name) { ... } END_TEST
+ *	UNIT_MAIN("module", first_test, second_test)
+ */
+#ifndef TESTS_UNIT_UNIT_H
+#define TESTS_UNIT_UNIT_H
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "common/cleanup.h"
+
+#define UNIT_MAIN(module, ...)                                                 \
+	int main(void)                                                         \
+	{                                                                      \
+		const TTest *const tests[] = { __VA_ARGS__ };                  \
+		Suite *suite = suite_create(module);                           \
+		TCase *tcase = tcase_create(module);                           \
+		SRunner *runner;                                               \
+		size_t i;                                                      \
+		int failed;                                                    \
+                                                                               \
+		for (i = 0; i < nitems(tests); i++)                            \
+			tcase_add_test(tcase, tests[i]);                       \
+		tcase_set_timeout(tcase, 60);                                  \
+		suite_add_tcase(suite, tcase);                                 \
+		runner = srunner_create(suite);                                \
+		srunner_run_all(runner, CK_ENV);                               \
+		failed = srunner_ntests_failed(runner);                        \
+		srunner_free(runner);                                          \
+		return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;              \
+	}
+
+#endif
