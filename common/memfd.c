@@ -84,7 +84,7 @@ memfd_map(int fd, size_t max, struct memfd_map *map)
 		return -EFBIG;
 	if (st.st_size == 0)
 		return 0;
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	map->data = p;
