@@ -50,8 +50,8 @@ struct config_var {
 #define CONFIG_SECRET_FILE 2u /* names a file that is one */
 #define CONFIG_RESTART     4u /* a change needs a restart of agentd */
 
-/* The rows in the order of config.def. */
-const struct config_var *config_vars(size_t *count);
+/* Row I in the order of config.def; NULL after the last. */
+const struct config_var *config_var(size_t i);
 
 /*
  * What is wrong with a configuration: errors refuse it, warnings do not.
