@@ -20,17 +20,19 @@
 #include "common/cleanup.h"
 #include "common/proc.h"
 
-#define SANDBOX_MAX_DIRS  4
+#define SANDBOX_MAX_DIRS  24
 #define SANDBOX_MAX_PORTS 8
 
 /* What only the running configuration knows; the row says what kind. */
 struct sandbox_grants {
 	struct {
-		int fd; /* borrowed: a directory agentd opened and passed */
+		int fd; /* borrowed: a directory (or file) that agentd
+			 * opened and passed; or opened by start() itself */
 		bool writable;
 	} dirs[SANDBOX_MAX_DIRS];
 	unsigned int dir_count;
-	/* Landlock ABI 4: TCP ports; empty: the row decides alone. */
+	/* Landlock ABI 4: TCP ports, where the row allows TCP at all; none:
+	 * any.  Port 53 comes with the first connect port (resolver). */
 	uint16_t connect_ports[SANDBOX_MAX_PORTS];
 	unsigned int connect_count;
 	uint16_t bind_ports[SANDBOX_MAX_PORTS];
