@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Which of two versions is the newer: Semantic Versioning 2.0.0, with two
+ * allowances for what registries hold: a leading 'v', and fewer or more than
+ * three numbers ("1.2" is 1.2.0).
+ */
+#ifndef AGENTD_SEMVER_H
+#define AGENTD_SEMVER_H
+
+#include <stdbool.h>
+
+#include "common/cleanup.h"
+
+/* True if S is a version that semver_compare() can order. */
+bool semver_is_valid(const char *s);
+
+/*
+ * *ORDER < 0, 0, > 0 as A is older than, as old as, newer than B.  Build
+ * metadata ("+...") does not count; a pre-release is older than its release.
+ * -EINVAL: A or B is no version.
+ */
+int semver_compare(const char *a, const char *b, int *order) _must_check_;
+
+#endif
