@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: ISC
+"""The kernel's own view: BPF objects by id, and processes by /proc.
+
+Existence is asked for with *_GET_NEXT_ID, which takes no reference: looking
+at a link does not keep it alive."""
+
+import ctypes
+import os
+import platform
+import re
+import struct
+
+_NR_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
+_NEXT_ID = {"prog": 11, "map": 12, "link": 31}
+_FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
+_INFO_BY_FD = 15
+_libc = ctypes.CDLL(None, use_errno=True)
+
+KINDS = tuple(_NEXT_ID)
+
+
+def _bpf(cmd, attr):
+    buf = ctypes.create_string_buffer(attr, max(len(attr), 16))
+    result = _libc.syscall(_NR_BPF, cmd, buf, len(buf))
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))
+    return result, buf.raw
+
+
+def next_id(kind, start):
+    """The first id above START, or None."""
+    try:
+        _, raw = _bpf(_NEXT_ID[kind], struct.pack("=IIII", start, 0, 0, 0))
+    except FileNotFoundError:
+        return None
+    return struct.unpack_from("=I", raw, 4)[0]
+
+
+def exists(kind, number):
+    return next_id(kind, number - 1) == number
+
+
+def all_ids(kind):
+    ids, at = set(), 0
+    while (at := next_id(kind, at)) is not None:
+        ids.add(at)
+    return ids
+
+
+def prog_name(number):
+    """A program's name (15 characters at most), None if it is gone."""
+    try:
+        fd, _ = _bpf(_FD_BY_ID["prog"], struct.pack("=IIII", number, 0, 0, 0))
+    except FileNotFoundError:
+        return None
+    try:
+        info = ctypes.create_string_buffer(232)
+        _bpf(_INFO_BY_FD, struct.pack(
+            "=IIQ", fd, len(info), ctypes.addressof(info)))
+        # type id tag[8] lens insns load_time uid nr_map_ids map_ids name[16]
+        return info.raw[64:80].split(b"\0")[0].decode()
+    finally:
+        os.close(fd)
+
+
+def progs_named(name):
+    """Ids of all programs of that name, whoever loaded them."""
+    return {i for i in all_ids("prog") if prog_name(i) == name[:15]}
+
+
+def held(pid):
+    """Ids of the BPF objects whose descriptors a process holds."""
+    ids = {kind: set() for kind in KINDS}
+    for fd, target in descriptors(pid).items():
+        kind = {"anon_inode:bpf-prog": "prog", "anon_inode:bpf-map": "map",
+                "anon_inode:bpf_link": "link",
+                "anon_inode:bpf-link": "link"}.get(target)
+        if kind is None:
+            continue
+        try:
+            with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as info:
+                found = re.search(rf"^{kind}_id:\s*(\d+)$", info.read(), re.M)
+        except FileNotFoundError:
+            continue
+        if found:
+            ids[kind].add(int(found[1]))
+    return ids
+
+
+def descriptors(pid):
+    """Descriptor number -> what it refers to ("socket:[...]")."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+# --- processes ---
+
+CAPS = {name: bit for bit, name in enumerate(
+    "chown dac_override dac_read_search fowner fsetid kill setgid setuid "
+    "setpcap linux_immutable net_bind_service net_broadcast net_admin "
+    "net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace "
+    "sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time "
+    "sys_tty_config mknod lease audit_write audit_control setfcap "
+    "mac_override mac_admin syslog wake_alarm block_suspend audit_read "
+    "perfmon bpf checkpoint_restore".split())}
+
+
+def caps(*names):
+    """The bits of the capabilities named."""
+    return sum(1 << CAPS[name] for name in names)
+
+
+def cap_names(bits):
+    return sorted(name for name, bit in CAPS.items() if bits >> bit & 1)
+
+
+def proc_status(pid):
+    """/proc/PID/status as a dict of strings."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return dict(line.rstrip("\n").split(":\t", 1)
+                    for line in status if ":\t" in line)
+
+
+def children(pid):
+    """Pids of the direct children of a process."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="utf-8") as stat:
+                    fields = stat.read().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == pid and fields[0] != "Z":
+                found.append(int(entry))
+    return sorted(found)
+
+
+def anonymous_kb(pid):
+    """Memory that is the process's own (not file-backed), KiB."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+        return int(re.search(r"^Anonymous:\s+(\d+)", rollup.read(), re.M)[1])
+
+
+def memory_contains(pid, needle):
+    """True if the bytes NEEDLE stand anywhere in a process's memory."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            span, mode = line.split()[:2]
+            start, end = (int(x, 16) for x in span.split("-"))
+            if not mode.startswith("r") or "[v" in line:
+                continue
+            try:
+                if needle in os.pread(mem.fileno(), end - start, start):
+                    return True
+            except OSError:
+                continue
+    return False

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: ISC
+"""Waiting for a condition, never for an amount of time."""
+
+import time
+
+
+def until(condition, what, timeout=10.0, every=0.02):
+    """Call CONDITION until it returns something true, and return that.
+
+    WHAT names it for the message when TIMEOUT seconds were not enough; a
+    function is called for it then.  Exceptions of the condition count as
+    "not yet" and are shown in the message."""
+    deadline = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            result = condition()
+            if result:
+                return result
+            last = result
+        except (AssertionError, LookupError, OSError, ValueError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            text = what() if callable(what) else what
+            raise AssertionError(
+                f"not within {timeout:g} s: {text} (last seen: {last!r})")
+        time.sleep(every)
+
+
+def never(condition, what, during=1.0, every=0.05):
+    """Fail if CONDITION comes true within DURING seconds."""
+    deadline = time.monotonic() + during
+    while time.monotonic() < deadline:
+        assert not condition(), what
+        time.sleep(every)

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: ISC
+"""Whatever is malformed gets one error that names the thing, the value and
+what would be right; nothing else stops.
+
+Each artifact below is signed with the trusted key: these are the mistakes of
+those who may sign, found after the signature held."""
+
+import hashlib
+import json
+import os
+import platform
+import tarfile
+
+import pytest
+
+from aegis import kernel, wait
+from aegis.artifact import Artifact, compress, make_tar
+
+
+def info(name, **fields):
+    made = tarfile.TarInfo(name)
+    for field, value in fields.items():
+        setattr(made, field, value)
+    return made
+
+
+@pytest.fixture
+def refused(agent, tree, client, counter):
+    """refused(artifact, words...): the artifact gets exactly one error with
+    these words, in the log and as an event, while a good one beside it runs
+    and agentd keeps its descriptors."""
+    good = counter(name="it_beside")
+    tree.publish(good)
+    agent.wait_running(good)
+
+    def check(artifact, *words):
+        links = agent.held()["link"]
+        fds = len(kernel.descriptors(agent.pid))
+        tree.publish(good, artifact)
+        event = client.wait_event("program_error", artifact.id)
+        error = event["metadata"]["error"]
+        for word in words:
+            assert word in error, error
+        agent.wait_status(artifact.id, "failed")
+        shown = agent.programs()[artifact.id]["error"]
+        for word in words:
+            assert word in shown, shown
+        wait.never(
+            lambda: len(client.events("program_error", artifact.id)) > 1 or
+            len(agent.log(artifact_id=artifact.id, level="error")) > 1,
+            "the error is said again", 1.3)
+        assert len(agent.log(artifact_id=artifact.id, level="error")) == 1
+        assert agent.held()["link"] == links
+        assert agent.status_of(good.id) == "running"
+        wait.until(lambda: len(kernel.descriptors(agent.pid)) <= fds,
+                   "descriptors are back", 3)
+        assert agent.process.poll() is None
+        return error
+    return check
+
+
+# --- the registry's list ---
+
+MALFORMED_ENTRIES = {
+    "no id": ({"artifact_id": None}, "artifact_id"),
+    "id no string": ({"artifact_id": 7}, "artifact_id"),
+    "id with a slash": ({"artifact_id": "../../etc/passwd"}, "artifact_id"),
+    "id with a newline": ({"artifact_id": "a\nb"}, "artifact_id"),
+    "id too long": ({"artifact_id": "a" * 500}, "artifact_id"),
+    "name no string": ({"name": ["x"]}, "name"),
+    "ttl no number": ({"ttl_sec": "soon"}, "ttl_sec"),
+    "ttl negative": ({"ttl_sec": -1}, "ttl_sec"),
+    "parameters no object": ({"parameters": [1]}, "parameters"),
+    "checksum short": ({"checksum": "abc"}, "checksum"),
+    "size no number": ({"size": "big"}, "size"),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED_ENTRIES)
+def test_malformed_entry_beside_a_good_one(agent, tree, counter, what):
+    change, word = MALFORMED_ENTRIES[what]
+    good, base = counter(name="it_good"), counter(name="it_entry")
+    entry = {k: v for k, v in dict(base.entry, **change).items()
+             if v is not None}
+    tree.store(base)
+    tree.publish(good, entries=[entry])
+    agent.wait_running(good)
+    line = wait.until(
+        lambda: [e for e in agent.log(component="registry")
+                 if e["level"] in ("warn", "error")],
+        "an error about the entry", 3)[0]
+    assert word in line["msg"] + line.get("error", ""), line
+    assert len(agent.held()["link"]) == 1
+
+
+def test_entry_that_is_no_object(agent, tree, counter):
+    good = counter()
+    tree.publish(good, entries=[7, "x", None, []])
+    agent.wait_running(good)
+    assert agent.process.poll() is None
+
+
+def test_same_error_is_not_repeated_with_every_poll(agent, tree, counter):
+    good = counter()
+    tree.publish(good, entries=[{"artifact_id": 7}])
+    agent.wait_running(good)
+
+    def complaints():
+        return len([e for e in agent.log(component="registry")
+                    if e["level"] in ("warn", "error")])
+    wait.until(complaints, "an error about the entry", 3)
+    first = complaints()
+    wait.never(lambda: complaints() > first, "said again", 2.5)
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"nonsense", b"{", b'{"artifacts": {}}', b'{"artifacts": "x"}',
+    b"[" * 100000, b'{"total": 0}'])
+def test_malformed_list(agent, tree, counter, body):
+    good = counter()
+    tree.publish(good)
+    agent.wait_running(good)
+    tree.publish_raw(body)
+    wait.until(
+        lambda: [e for e in agent.log()
+                 if e["component"] in ("registry", "agentd")
+                 and e["level"] in ("warn", "error")],
+        "an error about the list", 4)
+    assert agent.status_of(good.id) == "running"
+    assert agent.process.poll() is None
+
+
+def test_bytes_are_not_what_the_list_says(refused, counter):
+    refused(counter(name="it_bad", entry={"checksum": "0" * 64}), "checksum")
+
+
+def test_binary_is_missing(agent, tree, client, counter):
+    """Not the artifact's fault: tried again, and loaded when it is there."""
+    good, late = counter(name="it_good"), counter(name="it_late")
+    tree.publish(good, entries=[late.entry])
+    agent.wait_running(good)
+    wait.until(lambda: agent.programs().get(late.id), "shown", 5)
+    client.wait_event("program_error", late.id)
+    tree.store(late)
+    agent.wait_running(late, timeout=30)
+
+
+# --- the artifact ---
+
+def test_no_archive(refused, counter, key):
+    bad = counter(name="it_bad", members=[])
+    bad.data = b"these bytes are signed, but they are no archive"
+    resign(bad, key)
+    refused(bad)
+
+
+def test_compressed_nonsense(refused, counter, key):
+    bad = counter(name="it_bad")
+    bad.data = compress(b"no tar" * 1000)
+    resign(bad, key)
+    refused(bad)
+
+
+def test_truncated(refused, counter, key):
+    bad = counter(name="it_bad")
+    bad.data = bad.data[:len(bad.data) // 2]
+    resign(bad, key)
+    refused(bad)
+
+
+def resign(artifact, key):
+    """Make entry and signature fit the artifact's changed bytes."""
+    artifact.entry.update(
+        size=len(artifact.data), signature=key.sign(artifact.data),
+        checksum=hashlib.sha256(artifact.data).hexdigest())
+
+
+TAR_MEMBERS = {
+    "symbolic link": (info("x", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+                      "x"),
+    "hard link": (info("x", type=tarfile.LNKTYPE, linkname="program.o"), "x"),
+    "device": (info("x", type=tarfile.CHRTYPE, devmajor=1, devminor=3), "x"),
+    "fifo": (info("x", type=tarfile.FIFOTYPE), "x"),
+    "absolute path": (info("/x"), "/x"),
+    "dot dot": (info("../x"), "../x"),
+    "dot dot inside": (info("a/../../x"), "a/../../x"),
+}
+
+
+@pytest.mark.parametrize("what", TAR_MEMBERS)
+def test_tar_member_is_refused(refused, counter, objects, what):
+    member, word = TAR_MEMBERS[what]
+    base = counter(name="it_bad")
+    bad = counter(name="it_bad", members=[
+        ("metadata.json", json.dumps(base.metadata).encode()),
+        ("program.o", objects["count"]), (member.name, member)])
+    refused(bad, word)
+
+
+def test_other_regular_members_are_ignored(agent, tree, counter, objects):
+    base = counter(name="it_readme")
+    artifact = counter(name="it_readme", members=[
+        ("README", b"read me"),
+        ("metadata.json", json.dumps(base.metadata).encode()),
+        ("program.o", objects["count"])])
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+
+
+@pytest.mark.parametrize("missing", ["metadata.json", "program.o"])
+def test_member_is_missing(refused, counter, objects, missing):
+    base = counter(name="it_bad")
+    members = [("metadata.json", json.dumps(base.metadata).encode()),
+               ("program.o", objects["count"])]
+    refused(counter(name="it_bad",
+                    members=[m for m in members if m[0] != missing]), missing)
+
+
+def test_metadata_is_no_json(refused, counter, objects):
+    refused(counter(name="it_bad", members=[
+        ("metadata.json", b"{ name: 'x' }"),
+        ("program.o", objects["count"])]), "metadata.json")
+
+
+def test_program_is_no_object(refused, counter, cgroup, key):
+    refused(Artifact(key, "it_bad", b"\x7fELF but not really" * 10,
+                     [{"program": "x", "cgroup": cgroup.path}]), "program.o")
+
+
+METADATA = {
+    "another name": ({"name": "it_other"}, ["name", "it_other", "it_bad"]),
+    "another version": ({"version": "9.9.9"}, ["version", "9.9.9", "1.0.0"]),
+    "another architecture": ({"architecture": "s390x"},
+                             ["architecture", "s390x", platform.machine()]),
+    "kernel too old": ({"kernel_version": "99.0"},
+                       ["kernel_version", "99.0", platform.release()]),
+    "checksum of the object": ({"checksums": {"program.o": "0" * 64}},
+                               ["program.o", "checksum"]),
+    "attach no list": ({"attach": 7}, ["attach"]),
+    "attach to nothing known": (
+        {"attach": [{"program": "it_count", "moon": "dark side"}]},
+        ["it_count", "cgroup"]),
+    "no such program": (
+        {"attach": [{"program": "it_nowhere", "cgroup": "/"}]},
+        ["it_nowhere"]),
+    "placeholder without parameter": (
+        {"attach": [{"program": "it_count", "cgroup": "$nowhere"}]},
+        ["nowhere"]),
+}
+
+
+@pytest.mark.parametrize("what", METADATA)
+def test_metadata_does_not_fit(refused, counter, what):
+    change, words = METADATA[what]
+    refused(counter(name="it_bad", metadata=change), *words)
+
+
+# --- parameters ---
+
+PARAMETERS = {
+    "unknown": ({"colour": "red"}, ["colour"]),
+    "out of range": ({"violations_each": 4294967296},
+                     ["violations_each", "4294967296", "4294967295"]),
+    "negative": ({"violations_each": -1}, ["violations_each", "-1"]),
+    "no number": ({"violations_each": "many"}, ["violations_each", "many"]),
+    "fraction": ({"violations_each": 1.5}, ["violations_each", "1.5"]),
+    "object for a number": ({"violations_each": {"a": 1}},
+                            ["violations_each"]),
+    "map overflow": ({"it_marks": {str(n): n for n in range(5)}},
+                     ["it_marks", "4"]),
+    "map key": ({"it_marks": {"x": 1}}, ["it_marks", "x"]),
+    "map value": ({"it_marks": {"1": "x"}}, ["it_marks", "x"]),
+}
+
+
+@pytest.mark.parametrize("what", PARAMETERS)
+def test_parameter_does_not_fit(refused, counter, what):
+    parameters, words = PARAMETERS[what]
+    refused(counter(name="it_bad", parameters=parameters), *words)
+
+
+def test_all_problems_are_told_at_once(refused, counter):
+    refused(counter(name="it_bad", parameters={
+        "colour": "red", "violations_each": -1, "errors_each": "x",
+        "it_marks": {"y": 1}}),
+        "colour", "violations_each", "errors_each", "it_marks")
+
+
+def test_parameter_schema_refuses(refused, counter):
+    refused(counter(
+        name="it_bad", parameters={"violations_each": 11},
+        metadata={"parameters_schema": {
+            "violations_each": {"max": 10}, "cgroup": {}}}),
+        "violations_each", "11", "10")
+
+
+def test_good_parameters_reach_the_program(make_agent, tree, nats, counter,
+                                           cgroup):
+    agent = make_agent(tree.url, nats.url).start()
+    artifact = counter(parameters={"violations_each": "0x3",
+                                   "it_marks": {"7": 8}})
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    cgroup.ping(4)
+    wait.until(lambda: agent.programs()[artifact.id]["telemetry"][
+        "violations"] == 12, "3 violations for each of 4 packets", 5)
+
+
+# --- the kernel ---
+
+def test_verifier_refuses(refused, agent, client, objects, key, cgroup):
+    bad = Artifact(key, "it_reject", objects["reject"],
+                   [{"program": "it_reject", "cgroup": cgroup.path}])
+    refused(bad, "verifier")
+    event = client.wait_event("program_error", bad.id)
+    text = json.dumps(event)
+    assert "invalid bpf_context access" in text
+
+
+def test_missing_interface_is_waited_for(agent, tree, client, veth, passer):
+    veth.remove_link()
+    artifact = passer()
+    tree.publish(artifact)
+    event = client.wait_event("program_error", artifact.id)
+    assert veth.name in event["metadata"]["error"]
+    # Tried again with back-off; there some day.
+    veth.create()
+    agent.wait_running(artifact, timeout=30)
+    assert veth.ping(1) == 1
+
+
+def test_missing_cgroup_is_named(agent, tree, client, counter, cgroup):
+    artifact = counter(parameters={"cgroup": cgroup.path + "-gone"})
+    tree.publish(artifact)
+    event = client.wait_event("program_error", artifact.id)
+    assert cgroup.name + "-gone" in event["metadata"]["error"]
+    assert not agent.held()["link"]
+
+
+def test_second_xdp_names_the_first(agent, tree, client, passer):
+    first, second = passer(), passer(name="it_second")
+    tree.publish(first)
+    agent.wait_running(first)
+    links = agent.held()["link"]
+    tree.publish(first, second)
+    event = client.wait_event("program_error", second.id)
+    assert "xdp" in event["metadata"]["error"].lower()
+    assert agent.held()["link"] == links
+
+
+# --- all of it at once ---
+
+def test_many_bad_ones_leak_nothing(agent, tree, client, counter, objects,
+                                    key, cgroup):
+    """Twenty refusals, each another way; then the agent is as before."""
+    good = counter(name="it_beside")
+    tree.publish(good)
+    agent.wait_running(good)
+    wait.until(lambda: len(agent.workers()) == 5, "all workers")
+    pids = agent.workers()
+    before = {role: len(kernel.descriptors(pid))
+              for role, pid in [*pids.items(), ("agentd", agent.pid)]}
+    bad = []
+    for number in range(4):
+        bad += [
+            counter(name=f"it_t{number}").tampered(),
+            counter(name=f"it_p{number}", parameters={"colour": number}),
+            counter(name=f"it_m{number}", metadata={"name": "other"}),
+            counter(name=f"it_a{number}", members=[("x", b"y")]),
+            Artifact(key, f"it_r{number}", objects["reject"],
+                     [{"program": "it_reject", "cgroup": cgroup.path}]),
+        ]
+    tree.publish(good, *bad)
+    for artifact in bad:
+        agent.wait_status(artifact.id, "failed", "rolled_back", timeout=20)
+    assert agent.workers() == pids, "a worker died of it"
+
+    def as_before():
+        return all(len(kernel.descriptors(pid)) <= before[role]
+                   for role, pid in [*pids.items(), ("agentd", agent.pid)])
+    wait.until(as_before, "descriptors as before", 5)
+    assert len(agent.held()["link"]) == 1
+
+
+def test_tar_bomb(refused, counter, key):
+    """64 MiB is what may come out of an artifact."""
+    bad = counter(name="it_bomb")
+    bad.data = compress(make_tar([("metadata.json", b"{}"),
+                                  ("zeros", bytes(65 << 20))]))
+    resign(bad, key)
+    refused(bad)
+
+
+def test_leftovers_of_others_in_the_cache(make_agent, tree, nats, work_dir,
+                                          counter):
+    """A cache directory that is a link, or open to others, is refused with
+    the reason; what is then done is the operator's matter."""
+    real = os.path.join(work_dir, "elsewhere")
+    os.mkdir(real, 0o700)
+    link = os.path.join(work_dir, "cache-link")
+    os.symlink(real, link)
+    agent = make_agent(tree.url, nats.url, cache_dir=link)
+    agent.start(ready=False)
+    wait.until(lambda: any(link in line and "link" in line
+                           for line in agent.raw_lines()),
+               lambda: f"a refusal that names {link}: {agent.raw_lines()}", 5)
+    assert os.listdir(real) == []

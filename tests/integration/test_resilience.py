@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: ISC
+"""kill -9 of everything, servers that are away, limits that are reached:
+programs stay attached, state is kept, nothing leaks, nothing is stuck."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from aegis import kernel, wait
+
+KILLED = ["registry", "verifyd", "bpfd", "apid", "telemd"]
+ROUNDS = 10
+
+
+def kill_worker(agent, role):
+    pid = wait.until(lambda: agent.workers().get(role), f"{role} runs", 40)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def wait_respawned(agent, role, old, timeout=40):
+    """Until another process of the role is there and said READY."""
+    def respawned():
+        pid = agent.workers().get(role)
+        return pid if pid not in (None, old) else None
+    return wait.until(respawned, f"{role} runs again", timeout)
+
+
+def fd_count(pid):
+    return len(kernel.descriptors(pid))
+
+
+@pytest.mark.parametrize("role", KILLED)
+def test_worker_killed_ten_times(agent, tree, counter, denier, cgroup,
+                                 client, role):
+    artifact, guard = counter(ttl=600), denier(ttl=600)
+    tree.publish(artifact, guard)
+    agent.wait_running(artifact, guard)
+    held = agent.held()
+    # Once beforehand: what is set up at the first crash is there after it.
+    wait_respawned(agent, role, kill_worker(agent, role))
+    wait.until(lambda: set(agent.workers()) == set(KILLED), "all workers")
+    fds, memory = fd_count(agent.pid), kernel.anonymous_kb(agent.pid)
+    for _ in range(ROUNDS):
+        old = kill_worker(agent, role)
+        # While it is away: attached, enforcing, and the same objects.
+        assert cgroup.ping() == 0
+        assert agent.held() == held
+        wait_respawned(agent, role, old)
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 20)
+    assert agent.held() == held
+    assert agent.status_of(artifact.id) == "running"
+    assert fd_count(agent.pid) <= fds
+    assert kernel.anonymous_kb(agent.pid) <= memory + 256
+    # The new one is as good as the first: work goes through it.
+    fresh = counter(name="it_fresh")
+    tree.publish(artifact, guard, fresh)
+    agent.wait_running(fresh, timeout=15)
+    client.wait_event("program_loaded", fresh.id, timeout=15)
+    assert agent.process.poll() is None
+    assert agent.pid not in agent.workers().values()
+    # And it is told.
+    beat = wait.until(
+        lambda: [e for e in client.events("agent_heartbeat")
+                 if restarts(e, role) >= ROUNDS + 1],
+        lambda: f"restarts in a heartbeat: {client.events('agent_heartbeat')[-1:]}",
+        10)
+    assert beat
+
+
+def restarts(heartbeat, role):
+    """How often a worker was restarted, as a heartbeat says."""
+    for part in (heartbeat["metadata"], heartbeat["data"]):
+        counts = part.get("worker_restarts")
+        if isinstance(counts, dict):
+            return counts.get(role, 0)
+    return 0
+
+
+def test_counters_go_on_over_a_bpfd_crash(agent, tree, counter, cgroup):
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    cgroup.ping(5)
+
+    def counted(number):
+        return lambda: agent.programs()[artifact.id]["telemetry"][
+            "packets_processed"] == number
+    wait.until(counted(5), "five counted")
+    wait_respawned(agent, "bpfd", kill_worker(agent, "bpfd"))
+    cgroup.ping(5)
+    wait.until(counted(10), "ten counted", 15)
+
+
+def test_bpfd_killed_while_loading(agent, tree, counter):
+    """At whatever moment it dies: loaded once, in the end, nothing twice."""
+    for number in range(5):
+        artifact = counter(name=f"it_load_{number}")
+        pid = wait.until(lambda: agent.workers().get("bpfd"), "bpfd runs", 40)
+        tree.publish(*tree.listed, artifact)
+        wait.until(lambda a=artifact: agent.programs().get(a.id), "listed",
+                   5, every=0.001)
+        os.kill(pid, signal.SIGKILL)
+        wait_respawned(agent, "bpfd", pid)
+        agent.wait_running(artifact, timeout=40)
+    held = agent.held()
+    assert len(held["link"]) == 5 and len(held["prog"]) == 5
+    assert agent.stop()[0] == 0
+    for kind in kernel.KINDS:
+        wait.until(lambda k=kind: not [i for i in held[k]
+                                       if kernel.exists(k, i)],
+                   f"every {kind} is gone", 2)
+
+
+def test_ttl_holds_while_workers_are_away(agent, tree, counter):
+    """Unloading is close(2) in agentd and needs nobody."""
+    artifact = counter(ttl=3)
+    tree.publish(artifact)
+    new = wait.until(lambda: agent.held()["link"], "a link", 5, every=0.002)
+    appeared = time.monotonic()
+    link = new.pop()
+    stopped = list(agent.workers().values())
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        wait.until(lambda: not kernel.exists("link", link),
+                   "the link is gone", 6, every=0.002)
+        lived = time.monotonic() - appeared
+    finally:
+        for pid in stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+    assert 3 - 0.05 <= lived <= 3.1, lived
+
+
+def test_agentd_killed_takes_its_programs_along(agent, tree, counter,
+                                                cgroup, denier):
+    """Fail-safe: nothing outlives whoever keeps its TTL."""
+    artifacts = [counter(), denier()]
+    tree.publish(*artifacts)
+    agent.wait_running(*artifacts)
+    held, workers = agent.held(), agent.workers()
+    assert cgroup.ping() == 0
+    agent.kill()
+    for kind in kernel.KINDS:
+        wait.until(lambda k=kind: not [i for i in held[k]
+                                       if kernel.exists(k, i)],
+                   f"every {kind} is gone", 5)
+    wait.until(lambda: not [p for p in workers.values()
+                            if os.path.exists(f"/proc/{p}")],
+               "workers are gone", 5)
+    assert cgroup.ping() == 1
+    # The next one takes up where this one was.
+    agent.start()
+    agent.wait_running(*artifacts)
+
+
+def test_agentd_killed_at_any_moment_keeps_state(agent, tree, counter):
+    """What expired before a crash stays expired after it."""
+    gone = counter(name="it_gone", ttl=1)
+    tree.publish(gone)
+    agent.wait_running(gone)
+    agent.wait_status(gone.id, "unloaded")
+    for delay in (0.0, 0.05, 0.2):
+        stays = counter(name="it_stays")
+        tree.publish(gone, stays)
+        time.sleep(delay)
+        agent.kill()
+        wait.until(lambda: not agent.workers(), "workers are gone", 5)
+        agent.start()
+        agent.wait_running(stays)
+        assert agent.status_of(gone.id) != "running"
+        assert len(agent.held()["link"]) == 1
+
+
+def test_spawner_killed(agent, tree, counter):
+    """Without it no worker can be started: agentd must not go on as if."""
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    held = agent.held()
+    os.kill(agent.spawner(), signal.SIGKILL)
+
+    def settled():
+        if agent.process.poll() is not None:
+            return "exited"
+        return "respawned" if set(agent.workers()) == set(KILLED) and \
+            agent.spawner() else None
+    how = wait.until(settled, "an end, or a new spawner", 20)
+    if how == "exited":
+        assert agent.process.returncode != 0
+        assert not [i for i in held["link"] if kernel.exists("link", i)]
+    else:
+        assert agent.held() == held
+
+
+def test_registry_down_unloads_nothing(make_agent, nginx, nats, tree, counter,
+                                       client):
+    agent = make_agent(nginx.url, nats.url).start()
+    artifact = counter(ttl=30)
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    links = agent.held()["link"]
+    nginx.stop()
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "degraded",
+               "degraded", 10)
+    reasons = str(agent.get("/healthz")[1]["reasons"])
+    assert "registry" in reasons
+    wait.never(lambda: agent.held()["link"] != links, "unloaded", 2.5)
+    nginx.start()
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 30)
+    assert agent.held()["link"] == links
+    # Refused polls are said, but not once a second for ever.
+    assert len(agent.log(component="registry", level="error")) + \
+        len(agent.log(component="registry", level="warn")) <= 10
+
+
+def test_registry_down_at_start(make_agent, nginx, nats, tree, counter):
+    artifact = counter()
+    tree.publish(artifact)
+    nginx.stop()
+    agent = make_agent(nginx.url, nats.url).start()
+    assert agent.get("/status")[1]["total_programs"] == 0
+    nginx.start()
+    agent.wait_running(artifact, timeout=15)
+
+
+def test_registry_errors_unload_nothing(agent, tree, counter):
+    """A list that cannot be read, or is no list, is a failed poll."""
+    artifact = counter(ttl=30)
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    links = agent.held()["link"]
+    for bad in (b"", b"{", b"<html>502</html>", b'{"artifacts": 7}',
+                b'"artifacts"', b"\x00\xff" * 100):
+        tree.publish_raw(bad)
+        wait.never(lambda: agent.held()["link"] != links,
+                   f"unloaded by {bad!r}", 1.3)
+    os.unlink(os.path.join(tree.root, "artifacts", "for-host",
+                           agent.host_id))
+    wait.never(lambda: agent.held()["link"] != links, "unloaded", 2.5)
+
+
+def test_broker_down_at_start(make_agent, tree, nats, counter):
+    """It works, says so, and delivers in order when the broker is there."""
+    nats.stop()
+    agent = make_agent(tree.url, nats.url).start()
+    artifact = counter(ttl=2)
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    agent.wait_status(artifact.id, "unloaded")
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "degraded",
+               "degraded", 10)
+    assert "nats" in str(agent.get("/healthz")[1]["reasons"])
+    nats.start()
+    client = nats.client()
+    client.wait_event("program_unloaded", artifact.id, timeout=20)
+    kinds = [e["type"] for e in client.events(artifact_id=artifact.id)
+             if e["type"] in ("program_loaded", "program_unloaded")]
+    assert kinds == ["program_loaded", "program_unloaded"]
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 15)
+    client.close()
+
+
+def test_broker_restart(agent, tree, nats, client, counter):
+    first, second, third = (counter(name=f"it_b{n}") for n in range(3))
+    tree.publish(first)
+    client.wait_event("program_loaded", first.id)
+    nats.stop()
+    tree.publish(first, second)
+    agent.wait_running(second)
+    nats.start()
+    again = nats.client()
+    again.wait_event("program_loaded", second.id, timeout=20)
+    tree.publish(first, second, third)
+    again.wait_event("program_loaded", third.id)
+    seqs = [e["metadata"]["seq"] for e in client.events() + again.events()]
+    assert len(seqs) == len(set(seqs))
+    again.close()
+
+
+# --- rollback ---
+
+def test_violations_roll_back(make_agent, tree, nats, client, counter,
+                              cgroup):
+    agent = make_agent(tree.url, nats.url, rollback_max_violations=5).start()
+    artifact = counter(parameters={"violations_each": 1})
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    cgroup.ping(5)
+    wait.never(lambda: agent.status_of(artifact.id) != "running",
+               "rolled back at the threshold, not above it", 1.5)
+    cgroup.ping(1)
+    agent.wait_status(artifact.id, "rolled_back", timeout=5)
+    assert not agent.held()["link"]
+    event = client.wait_event("program_rolled_back", artifact.id)
+    assert event["data"]["status"] == "rolled_back"
+    assert event["metadata"]["rollback_reason"] == "telemetry_threshold"
+    assert event["metadata"]["threshold"] == "max_violations"
+    assert float(event["metadata"]["value"]) == 6
+    steps = wait.until(
+        lambda: [s for s in client.on("agent.rollback.status")
+                 if s["artifact_id"] == artifact.id][2:] and
+        client.on("agent.rollback.status"), "three steps")
+    assert [s["status"] for s in steps] == ["initiated", "in_progress",
+                                            "completed"]
+    status, body = agent.get("/rollbacks")
+    assert status == 200 and body["total"] == 1
+    entry = body["rollbacks"][0]
+    assert entry["artifact_id"] == artifact.id
+    assert entry["threshold"] == "max_violations"
+    assert entry["status"] == "completed"
+    # A tombstone: still listed, not loaded, not after a restart either.
+    wait.never(lambda: agent.held()["link"], "loaded again", 1.5)
+    agent.stop()
+    agent.start()
+    wait.never(lambda: agent.held()["link"], "loaded after a restart", 1.5)
+    assert agent.get("/rollbacks")[1]["total"] == 1
+
+
+def test_errors_roll_back(make_agent, tree, nats, client, counter, cgroup):
+    agent = make_agent(tree.url, nats.url, rollback_max_errors=3).start()
+    bad = counter(parameters={"errors_each": 10})
+    good = counter(name="it_good")
+    tree.publish(bad, good)
+    agent.wait_running(bad, good)
+    cgroup.ping(1)
+    agent.wait_status(bad.id, "rolled_back", timeout=5)
+    assert agent.status_of(good.id) == "running"
+    event = client.wait_event("program_rolled_back", bad.id)
+    assert event["metadata"]["threshold"] == "max_errors"
+
+
+def test_orchestrator_signal_rolls_back(agent, tree, nats, client, counter):
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    subject = f"orchestrator.rollback.{agent.host_id}"
+    answer = client.request(subject, {"artifact_id": artifact.id,
+                                      "reason": "looks \"bad\"\n"})
+    assert answer["status"] == "accepted"
+    agent.wait_status(artifact.id, "rolled_back")
+    event = client.wait_event("program_rolled_back", artifact.id)
+    assert event["metadata"]["rollback_reason"] == "orchestrator_signal"
+    unloaded = client.wait_event("program_unloaded", artifact.id)
+    assert unloaded["metadata"]["reason"] == "rolled_back"
+    answer = client.request(subject, {"artifact_id": "no-such"})
+    assert answer["status"] == "rejected" and "no-such" in answer["error"]
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"{", b"[]", b'{"artifact_id": 7}', b'{"reason": "x"}',
+    b'{"artifact_id": "' + b"a" * 5000 + b'"}',
+    b'{"artifact_id": "../../etc/passwd"}', b"\xff\xfe\x00"])
+def test_malformed_signals(agent, tree, client, counter, body):
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    answer = client.request(f"orchestrator.rollback.{agent.host_id}", body)
+    assert answer["status"] == "rejected" and answer["error"]
+    assert agent.status_of(artifact.id) == "running"
+    assert agent.process.poll() is None
+
+
+def test_previous_version_comes_back(agent, tree, client, counter):
+    """Rolled back within its probation: the one before is restored."""
+    old = counter(version="1.0.0")
+    tree.publish(old)
+    agent.wait_running(old)
+    new = counter(version="1.1.0")
+    tree.publish(new)
+    agent.wait_running(new)
+    wait.until(lambda: len(agent.held()["link"]) == 1, "replaced")
+    client.request(f"orchestrator.rollback.{agent.host_id}",
+                   {"artifact_id": new.id})
+    agent.wait_status(old.id, "running", "loaded")
+    agent.wait_status(new.id, "rolled_back")
+    assert len(agent.held()["link"]) == 1
+
+
+def test_objects_before_and_after(make_agent, tree, nats, counter, passer,
+                                  denier):
+    """A day in short: loads, expiry, replacement, failure, crash, stop; the
+    kernel has as many programs of ours as before."""
+    names = ("it_count", "it_pass", "it_deny")
+    before = {n: kernel.progs_named(n) for n in names}
+    agent = make_agent(tree.url, nats.url).start()
+    for version in range(3):
+        tree.publish(counter(ttl=2), passer(version=f"1.0.{version}"),
+                     denier(version=f"1.0.{version}"),
+                     counter(name="it_bad").tampered())
+        wait.until(lambda: len(agent.held()["link"]) >= 3, "three links")
+        wait_respawned(agent, "bpfd", kill_worker(agent, "bpfd"))
+    assert agent.stop()[0] == 0
+    for name in names:
+        wait.until(lambda n=name: kernel.progs_named(n) == before[n],
+                   f"no {name} is left", 5)
