@@ -162,15 +162,43 @@ semver_is_valid(const char *s)
 	return split(s, &v);
 }
 
-int
-semver_compare(const char *a, const char *b, int *order)
+static int
+compare_words(const char *a, const char *b)
 {
-	struct parts va, vb;
+	static const char digits[] = "0123456789";
+	size_t la, lb;
 	int r;
 
-	if (!split(a, &va) || !split(b, &vb))
-		return -EINVAL;
+	while (*a != '\0' && *b != '\0') {
+		la = strspn(a, digits);
+		lb = strspn(b, digits);
+		if (la > 0 && lb > 0) {
+			r = compare_digits(a, la, b, lb);
+			if (r != 0)
+				return r;
+			a += la;
+			b += lb;
+		} else if (*a != *b) {
+			return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+		} else {
+			a++;
+			b++;
+		}
+	}
+	return (*a != '\0') - (*b != '\0');
+}
+
+int
+semver_compare(const char *a, const char *b)
+{
+	struct parts va, vb;
+	bool ok_a = split(a, &va), ok_b = split(b, &vb);
+	int r;
+
+	if (ok_a != ok_b)
+		return ok_a ? 1 : -1;
+	if (!ok_a)
+		return compare_words(a, b);
 	r = compare_core(&va, &vb);
-	*order = r != 0 ? r : compare_pre(&va, &vb);
-	return 0;
+	return r != 0 ? r : compare_pre(&va, &vb);
 }

@@ -9,16 +9,16 @@
 
 #include <stdbool.h>
 
-#include "common/cleanup.h"
-
-/* True if S is a version that semver_compare() can order. */
+/* True if S is a version. */
 bool semver_is_valid(const char *s);
 
 /*
- * *ORDER < 0, 0, > 0 as A is older than, as old as, newer than B.  Build
- * metadata ("+...") does not count; a pre-release is older than its release.
- * -EINVAL: A or B is no version.
+ * < 0, 0, > 0 as A is older than, as old as, newer than B.  Build metadata
+ * ("+...") does not count; a pre-release is older than its release.  Text
+ * that is no version is older than every version, so that it is no way past
+ * a check for downgrades; two such texts are compared as words, runs of
+ * digits as numbers.
  */
-int semver_compare(const char *a, const char *b, int *order) _must_check_;
+int semver_compare(const char *a, const char *b);
 
 #endif

@@ -29,24 +29,18 @@
 #define STATE_BOOT_ID_SIZE  16
 
 /*
- * One artifact that was listed once: an id with a checksum, since another
- * checksum under the same id is another artifact.
+ * One artifact that was loaded once, or ended: an id with a checksum, since
+ * another checksum under the same id is another artifact.
  */
 struct state_artifact {
 	char artifact_id[AEGIS_ID_SIZE];
 	char name[AEGIS_NAME_SIZE];
 	char version[AEGIS_VERSION_SIZE];
 	uint8_t sha256[AEGIS_SHA256_SIZE];
-	/* STATUS_EXPIRED, _ROLLED_BACK, _FAILED: not to be loaded again;
-	 * 0: nothing speaks against it. */
+	/* STATUS_EXPIRED, _ROLLED_BACK, _FAILED, or whatever end it came to:
+	 * not to be loaded again; 0: nothing speaks against it. */
 	uint32_t tombstone;
-	uint32_t unload_reason; /* enum unload_reason */
-	/* Its signature held once: a version older than the highest is no
-	 * downgrade then. */
-	uint32_t accepted;
-	/* The list names it now; known to the running agent only: false
-	 * after state_load(). */
-	uint32_t listed;
+	uint32_t unload_reason;       /* enum unload_reason */
 	int64_t first_loaded_wall_ns; /* 0: never loaded */
 	int64_t first_loaded_boot_ns;
 	uint8_t boot_id[STATE_BOOT_ID_SIZE]; /* of first_loaded_boot_ns */
@@ -61,16 +55,18 @@ struct state_name {
 	/* The operator allows this older version, once; "": none. */
 	char allow_downgrade[AEGIS_VERSION_SIZE];
 	uint64_t highest_sequence; /* of signed metadata; 0: none */
+	uint64_t accept_order;     /* of the last acceptance, among all names */
 };
 
 struct state {
-	struct state_artifact **artifacts; /* by id, then checksum */
+	struct state_artifact **artifacts; /* sorted by id, then checksum */
 	size_t artifact_count;
-	struct state_name **names; /* by name */
+	struct state_name **names; /* sorted by name */
 	size_t name_count;
 	struct snapshot_rollback *rollbacks; /* oldest first */
 	size_t rollback_count;
 	uint64_t next_event_seq; /* 1 in a new state */
+	uint64_t next_accept_order;
 };
 
 void state_init(struct state *s);
@@ -79,82 +75,85 @@ void state_free(struct state *s);
 /*
  * Read DIRFD's "state" into S, which it initialises.  No file is an empty
  * state and 0.  -EBADMSG: damaged, set aside as state.damaged-<time>; other
- * -errno: could not be read.  Either way S is empty and usable, and the error
- * has been logged.
+ * -errno: could not be read.  Either way S is empty and usable then, and the
+ * error has been logged.
  */
 int state_load(int dirfd, struct state *s) _must_check_;
 
-/* Write S to DIRFD so that it survives a crash from the return on. */
+/*
+ * Write S to DIRFD so that from the return on it survives a crash.  On
+ * failure -errno, and the file is what it was.
+ */
 int state_save(int dirfd, const struct state *s) _must_check_;
+
+/* ---- artifacts ---- */
 
 /* The record, NULL if there is none.  The caller may change all but the id
  * and the checksum. */
 struct state_artifact *state_artifact_find(
     const struct state *s, const char *artifact_id, const uint8_t *sha256);
 
-/* The newest record (by last_seen_wall_ns) of an id, whatever its checksum;
- * NULL if there is none. */
-struct state_artifact *state_artifact_latest(
-    const struct state *s, const char *artifact_id);
-
 /*
- * The record of this id and checksum, made if there is none, with name,
- * version and last_seen_wall_ns (NOW_WALL_NS) set.  When the state is full,
- * the artifact that left the list longest ago makes room.  NULL: no memory,
- * or a string that does not fit.
+ * The record, made if there is none; NAME and VERSION are set, all else is
+ * left.  When the state is full, the one that was seen longest ago makes
+ * room.  NULL, logged: no memory, or a string that does not fit.
  */
 struct state_artifact *state_artifact_put(struct state *s,
     const char *artifact_id, const uint8_t *sha256, const char *name,
-    const char *version, int64_t now_wall_ns);
+    const char *version);
 
-/* Forget it; A is freed. */
-void state_artifact_remove(struct state *s, struct state_artifact *a);
+/* The list names it: it is not what makes room.  Unknown: nothing. */
+void state_artifact_seen(struct state *s, const char *artifact_id,
+    const uint8_t *sha256, int64_t now_wall_ns);
 
-/* A new list is about to be gone through: nothing is "listed" until then. */
-void state_unlist_all(struct state *s);
-
-/* Set the first load, if it was none before. */
-void state_artifact_loaded(struct state_artifact *a, int64_t now_boot_ns,
-    int64_t now_wall_ns, const uint8_t *boot_id);
+/*
+ * Lift the tombstones of an id, whatever the checksum; TTLs start anew.
+ * False if there was none.
+ */
+bool state_artifact_pardon(struct state *s, const char *artifact_id);
 
 /*
  * How long ago the artifact was first loaded, 0 if never.  In the boot of
  * that load by the boot clock, which does not step and counts suspend; after
- * a reboot by the wall clock, which at least cannot be before the time it was
- * last seen.  Never negative.
+ * a reboot by the wall clock, which at least cannot be before the time the
+ * artifact was last seen.  Never negative.
  */
 int64_t state_age_ns(const struct state_artifact *a, int64_t now_boot_ns,
     int64_t now_wall_ns, const uint8_t *boot_id);
 
-/* This boot's id.  0 or -errno (then all zeros: equal to no boot's). */
-int state_boot_id(uint8_t *boot_id) _must_check_;
+/*
+ * This boot's id.  On failure -errno and zeros, which equal no boot's (so
+ * that the wall clock counts).
+ */
+int state_boot_id(uint8_t boot_id[STATE_BOOT_ID_SIZE]) _must_check_;
+
+/* ---- names ---- */
 
 struct state_name *state_name_find(const struct state *s, const char *name);
 
-/* Found or made.  NULL: no memory, full, or too long a name. */
-struct state_name *state_name_put(struct state *s, const char *name);
-
-enum state_verdict {
-	STATE_VERSION_OK = 0,
-	STATE_VERSION_ALLOWED,   /* older, but the operator allowed it */
-	STATE_VERSION_DOWNGRADE, /* older than the highest accepted */
-	STATE_VERSION_UNKNOWN    /* no semantic version: no order */
-};
-
-/* May an artifact with this id and checksum bring this version of NAME? */
-enum state_verdict state_version_check(const struct state *s,
-    const char *artifact_id, const uint8_t *sha256, const char *name,
-    const char *version);
+/*
+ * VERSION of NAME is accepted: raises the highest (semver.h) and uses up an
+ * allowance for it.  What cannot be kept is logged.
+ */
+void state_name_accept(struct state *s, const char *name, const char *version);
 
 /*
- * A is accepted: raises the highest version of its name, uses up an
- * allowance.  0, -ENOMEM or -ENOSPC.
+ * The operator allows VERSION of NAME once, although it is older.  0,
+ * -ENOENT: nothing is known of NAME, so nothing needs to be allowed; -EINVAL.
  */
-int state_version_accept(
-    struct state *s, struct state_artifact *a) _must_check_;
+int state_name_allow_downgrade(
+    struct state *s, const char *name, const char *version) _must_check_;
 
-/* Copy R to the end of the history; the oldest goes when it is full. */
-int state_rollback_add(
-    struct state *s, const struct snapshot_rollback *r) _must_check_;
+/* ---- rollbacks ---- */
+
+/*
+ * A new, zeroed entry at the end of the history, whose oldest goes when it
+ * is full.  Valid until the next call.  NULL, logged: no memory.
+ */
+struct snapshot_rollback *state_rollback_add(struct state *s);
+
+/* The last entry of an id, NULL if there is none; valid as above. */
+struct snapshot_rollback *state_rollback_latest(
+    const struct state *s, const char *artifact_id);
 
 #endif
