@@ -269,6 +269,7 @@ static const struct sandbox_call api_calls[] = {
 	CALL("listen"),
 	CALL("accept"),
 	CALL("accept4"),
+	CALL("dup3"), /* our listening socket in the place of civetweb's */
 	CALL_END,
 };
 
@@ -371,7 +372,7 @@ const struct sandbox_row sandbox_rows[PROC_MAX] = {
 		.nofile = 1024, /* connections */
 		.address_space = 4096 * MB, /* civetweb's threads */
 		.file_size = 16 * MB,
-		.nproc = 256,
+		.nproc = 1024, /* a thread a connection: 256 of them */
 		.sets = { sandbox_common_calls, sandbox_noexec_soft_calls,
 		    sandbox_thread_calls, sandbox_inet_calls,
 		    sandbox_read_calls },

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: ISC */
+#include "apid/server.h"
+
+#include <civetweb.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+/*
+ * civetweb gives a thread to each connection, idle ones too, so threads are
+ * what a slow client uses up: there are many, and they cost little.
+ */
+#define THREADS      "256"
+#define THREAD_STACK (256 * 1024)
+
+struct server {
+	struct mg_context *ctx;
+	struct routes *routes;
+	void *tls_ctx;
+	pthread_t starter; /* the thread that started civetweb */
+	char *text;        /* where its messages go while it starts */
+	size_t text_size;
+	int listener; /* civetweb's number for our socket; not owned */
+};
+
+/*
+ * A request is read within 3 s, headers of 8 KB at most; a connection may
+ * wait 5 s for its next request.
+ */
+static const char *const options_plain[] = {
+	"listening_ports",
+	"127.0.0.1:0", /* see take_over_listener() */
+	"num_threads",
+	THREADS,
+	"connection_queue",
+	"64",
+	"max_request_size",
+	"8192",
+	"request_timeout_ms",
+	"3000",
+	"enable_keep_alive",
+	"yes",
+	"keep_alive_timeout_ms",
+	"5000",
+	"tcp_nodelay",
+	"1",
+	"enable_directory_listing",
+	"no",
+	"enable_auth_domain_check",
+	"no",
+	NULL,
+};
+
+static struct server *
+server_of(const struct mg_connection *conn)
+{
+	return mg_get_user_context_data(conn);
+}
+
+static void
+send_reply(struct mg_connection *conn, const char *bytes, size_t len)
+{
+	/* One write: several small ones halve the throughput. */
+	(void)mg_write(conn, bytes, len);
+}
+
+/* Every request comes here before civetweb looks at it itself. */
+static int
+handle_request(struct mg_connection *conn)
+{
+	const struct mg_request_info *info = mg_get_request_info(conn);
+	const struct request req = {
+		.method = info->request_method,
+		.path = info->local_uri != NULL ? info->local_uri : "",
+		.authorization = mg_get_header(conn, "Authorization"),
+		.accept = mg_get_header(conn, "Accept"),
+		.accept_encoding = mg_get_header(conn, "Accept-Encoding"),
+		.if_none_match = mg_get_header(conn, "If-None-Match"),
+		.has_body = info->content_length > 0 ||
+		    mg_get_header(conn, "Transfer-Encoding") != NULL,
+	};
+	static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\n"
+					"Content-Length: 0\r\n"
+					"Cache-Control: no-store\r\n\r\n";
+	struct reply reply = { 0 };
+
+	if (routes_answer(server_of(conn)->routes, &req, &reply) < 0) {
+		send_reply(conn, no_memory, sizeof(no_memory) - 1);
+		return 503;
+	}
+	/* A body is never read: what follows the headers is not looked at. */
+	if (reply.close)
+		mg_disable_connection_keep_alive(conn);
+	send_reply(conn, reply.bytes, reply.len);
+	answer_unref(reply.answer);
+	return (int)reply.status;
+}
+
+/* civetweb could not make a request of what came: JSON like all errors. */
+static int
+handle_http_error(struct mg_connection *conn, int status, const char *message)
+{
+	struct answer *a;
+
+	/* Its message repeats the client's bytes; ours does not. */
+	a = answer_build_error((unsigned int)status, NULL, true,
+	    answer_status_text((unsigned int)status));
+	mg_disable_connection_keep_alive(conn);
+	if (a != NULL)
+		send_reply(conn, a->bytes, a->len);
+	answer_unref(a);
+	return 0;
+}
+
+/*
+ * civetweb's own messages: while it starts they say why it does not; later
+ * they are about single clients, which are nobody's business.
+ */
+static int
+handle_log(const struct mg_connection *conn, const char *message)
+{
+	struct server *server;
+
+	if (conn == NULL)
+		return 1;
+	server = mg_get_user_context_data(conn);
+	if (server != NULL && server->text != NULL &&
+	    pthread_equal(server->starter, pthread_self()))
+		(void)snprintf(
+		    server->text, server->text_size, "civetweb: %s", message);
+	return 1;
+}
+
+static int
+handle_ssl_ctx(void **ctx, void *user_data)
+{
+	const struct server *server = user_data;
+
+	/* Called with NULL to make one, and again when it is released. */
+	if (*ctx == NULL)
+		*ctx = server->tls_ctx;
+	return 1;
+}
+
+int
+server_load(bool tls, char *text, size_t size)
+{
+	unsigned int got;
+
+	got = mg_init_library(tls ? MG_FEATURES_TLS : MG_FEATURES_DEFAULT);
+	if (tls && !(got & MG_FEATURES_TLS)) {
+		(void)snprintf(text, size,
+		    "AGENT_HTTP_CERT asks for TLS, but civetweb cannot load "
+		    "libssl.so and libcrypto.so: install the package "
+		    "libssl-dev, then restart the agent");
+		return -ENOENT;
+	}
+	return 0;
+}
+
+/* The descriptor that listens on PORT of 127.0.0.1 in this process. */
+static int
+find_listener(int port)
+{
+	struct sockaddr_in addr;
+	struct rlimit limit;
+	socklen_t len;
+	int fd, max = 1024, on;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536)
+		max = (int)limit.rlim_cur;
+	for (fd = 3; fd < max; fd++) {
+		len = sizeof(on);
+		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) ==
+			-1 ||
+		    !on)
+			continue;
+		len = sizeof(addr);
+		if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0 &&
+		    addr.sin_family == AF_INET && ntohs(addr.sin_port) == port)
+			return fd;
+	}
+	return -ENOENT;
+}
+
+/*
+ * civetweb was started on a port of its own choice on the loopback address;
+ * put our socket in the place of that one.  It only polls and accepts, which
+ * is the same for every family.  The shutdown wakes its poll(2), which
+ * would else go on waiting for the old socket.
+ */
+static int
+take_over_listener(struct server *server, int fd)
+{
+	struct mg_server_port port;
+	int theirs;
+
+	if (mg_get_server_ports(server->ctx, 1, &port) != 1)
+		return -EIO;
+	theirs = find_listener(port.port);
+	if (theirs < 0)
+		return theirs;
+	(void)shutdown(theirs, SHUT_RDWR);
+	if (dup3(fd, theirs, O_CLOEXEC) == -1)
+		return -errno;
+	server->listener = theirs;
+	return 0;
+}
+
+/* Threads of civetweb get the default size: it has no option for it. */
+static void
+set_thread_stack(size_t size)
+{
+	pthread_attr_t attr;
+
+	if (pthread_getattr_default_np(&attr) != 0)
+		return;
+	if (pthread_attr_setstacksize(&attr, size) == 0)
+		(void)pthread_setattr_default_np(&attr);
+	(void)pthread_attr_destroy(&attr);
+}
+
+int
+server_start(struct server **out, struct routes *routes, int fd, void *tls_ctx,
+    char *text, size_t size)
+{
+	const struct mg_callbacks callbacks = {
+		.begin_request = handle_request,
+		.log_message = handle_log,
+		.http_error = handle_http_error,
+		.external_ssl_ctx = tls_ctx != NULL ? handle_ssl_ctx : NULL,
+	};
+	const char *options[nitems(options_plain)];
+	_cleanup_fd_ int owned = fd;
+	struct server *server;
+	int r;
+
+	(void)snprintf(text, size, "civetweb does not start");
+	server = calloc(1, sizeof(*server));
+	if (server == NULL)
+		return -ENOMEM;
+	server->routes = routes;
+	server->tls_ctx = tls_ctx;
+	server->listener = -1;
+	server->starter = pthread_self();
+	server->text = text;
+	server->text_size = size;
+	memcpy(options, options_plain, sizeof(options));
+	if (tls_ctx != NULL)
+		options[1] = "127.0.0.1:0s";
+	set_thread_stack(THREAD_STACK);
+	server->ctx = mg_start(&callbacks, server, options);
+	server->text = NULL;
+	r = server->ctx != NULL ? take_over_listener(server, owned) : -EIO;
+	if (r < 0) {
+		server_stop(server);
+		return r;
+	}
+	*out = server;
+	return 0;
+}
+
+void
+server_stop(struct server *server)
+{
+	if (server == NULL)
+		return;
+	/* Wakes the thread that accepts, which else sleeps on. */
+	if (server->listener >= 0)
+		(void)shutdown(server->listener, SHUT_RDWR);
+	if (server->ctx != NULL)
+		mg_stop(server->ctx);
+	free(server);
+}

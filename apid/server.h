@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * civetweb, held on a short rein: it reads requests and writes answers in
+ * its threads; what it listens on, and what is answered, is decided here.
+ */
+#ifndef APID_SERVER_H
+#define APID_SERVER_H
+
+#include <stddef.h>
+
+#include "apid/routes.h"
+#include "common/cleanup.h"
+
+struct server;
+
+/*
+ * Load what civetweb needs: with TLS OpenSSL's libraries, which it looks up
+ * by their development names.  Before the sandbox closes.  0, or -ENOENT
+ * with a line for people in TEXT.
+ */
+int server_load(bool tls, char *text, size_t size) _must_check_;
+
+/*
+ * Start the threads, which answer from ROUTES (borrowed) whatever comes over
+ * the listening socket FD (taken, also on failure).  TLS_CTX: of tls_open(),
+ * borrowed, or NULL for plain HTTP.  0 or -errno with a line in TEXT.
+ */
+int server_start(struct server **out, struct routes *routes, int fd,
+    void *tls_ctx, char *text, size_t size) _must_check_;
+
+/* Stop and release; waits for the threads, up to two seconds. */
+void server_stop(struct server *server);
+
+#endif
