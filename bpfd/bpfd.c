@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * bpfd, the loader: a sealed object and its plan come in; link, program and
+ * map descriptors go out.  It keeps nothing that matters: what it holds is
+ * for sampling, and a new bpfd is handed the same again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "bpfd/artifact.h"
+#include "bpfd/attach.h"
+#include "bpfd/kernel.h"
+#include "bpfd/load.h"
+#include "bpfd/notes.h"
+#include "bpfd/queue.h"
+#include "bpfd/reply.h"
+#include "bpfd/stats.h"
+#include "common/log.h"
+#include "common/msg.h"
+#include "common/worker.h"
+
+struct bpfd {
+	struct worker worker;
+	struct kernel kernel;
+	struct queue *queue;
+	struct artifact_list artifacts; /* loaded or adopted */
+	struct load_list loads;         /* on their way */
+	char cgroup_root[AEGIS_PATH_SIZE];
+};
+
+static int
+handle_bpf_config(struct imsg *m, void *ctx)
+{
+	const struct msg_bpf_config *config = msg_get_BPF_CONFIG(m);
+	struct bpfd *b = ctx;
+
+	if (!MSG_TEXT_OK(config->cgroup_root))
+		return -EINVAL;
+	return str_copy(
+	    b->cgroup_root, sizeof(b->cgroup_root), config->cgroup_root);
+}
+
+/* ---- loading ---- */
+
+/* The load of that handle, begun if need be; NULL: it is beyond that. */
+static struct load *
+get_load(struct bpfd *b, uint64_t id, const char *artifact_id)
+{
+	struct artifact *a;
+	struct load *l;
+
+	l = load_find(&b->loads, id);
+	if (l != NULL)
+		return l->started ? NULL : l;
+	if (artifact_find(&b->artifacts, id) != NULL)
+		return NULL;
+	a = artifact_new(id, artifact_id);
+	l = a == NULL ? NULL : load_new(a);
+	if (l == NULL)
+		return NULL;
+	TAILQ_INSERT_TAIL(&b->loads, l, pending);
+	return l;
+}
+
+static int
+handle_load_object(struct imsg *m, void *ctx)
+{
+	const struct msg_load_object *msg = msg_get_LOAD_OBJECT(m);
+	struct load *l;
+	int r;
+
+	if (!MSG_ID_OK(msg->artifact_id))
+		return -EINVAL;
+	l = get_load(ctx, m->id, msg->artifact_id);
+	if (l == NULL || l->elf.data != NULL)
+		return -EEXIST;
+	r = memfd_map(m->fd, AEGIS_EXTRACTED_MAX, &l->elf);
+	if (r == 0 && l->elf.len == 0)
+		r = -ENODATA;
+	if (r < 0)
+		(void)failure_set(&l->failure, WORK_REFUSED, r, "program.o: %s",
+		    r == -EPERM         ? "not a sealed memfd"
+			: r == -ENODATA ? "it is empty"
+					: strerror(-r));
+	return 0;
+}
+
+static int
+handle_load_plan(struct imsg *m, void *ctx)
+{
+	const struct msg_load_plan *msg = msg_get_LOAD_PLAN(m);
+	const char *what;
+	struct load *l;
+	int r;
+
+	if (!MSG_ID_OK(msg->artifact_id))
+		return -EINVAL;
+	l = get_load(ctx, m->id, msg->artifact_id);
+	if (l == NULL)
+		return -EEXIST;
+	r = artifact_set_plan(l->artifact, m->fd, &what);
+	if (r == -EALREADY)
+		return r;
+	if (r < 0)
+		(void)failure_set(
+		    &l->failure, WORK_REFUSED, r, "plan: %s", what);
+	return 0;
+}
+
+static int
+handle_load_old_link(struct imsg *m, void *ctx)
+{
+	const struct msg_load_old_link *msg = msg_get_LOAD_OLD_LINK(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+	uint32_t link_id, prog_id;
+	int fd;
+
+	if (l == NULL || l->started || msg->attach >= nitems(l->links) ||
+	    l->links[msg->attach].old_fd >= 0)
+		return -EINVAL;
+	l->links[msg->attach].old_fd = imsg_take_fd(m);
+	l->old_link_count++;
+	/* Should a later swap fail, this one is undone with its old program. */
+	if (attach_link_info(
+		l->links[msg->attach].old_fd, &link_id, &prog_id) == 0 &&
+	    artifact_find_prog(&b->artifacts, prog_id, &fd) != NULL)
+		l->links[msg->attach].old_prog_fd =
+		    fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+static int
+handle_load_old_map(struct imsg *m, void *ctx)
+{
+	const struct msg_load_map *msg = msg_get_LOAD_OLD_MAP(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+
+	if (l == NULL || l->started || msg->index >= nitems(l->old_maps) ||
+	    l->old_maps[msg->index] >= 0)
+		return -EINVAL;
+	l->old_maps[msg->index] = imsg_take_fd(m);
+	return 0;
+}
+
+static int
+handle_load_start(struct imsg *m, void *ctx)
+{
+	const struct msg_load_start *msg = msg_get_LOAD_START(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+	uint32_t i;
+
+	if (l == NULL || l->started || msg->old_links != l->old_link_count)
+		return -EINVAL;
+	if (l->failure.result == WORK_OK) {
+		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
+			return -EINVAL;
+		i = l->artifact->plan.header->attach_count;
+		for (; i < nitems(l->links); i++)
+			if (l->links[i].old_fd >= 0)
+				return -EINVAL;
+	}
+	l->started = true;
+	queue_put(b->queue, l);
+	return 0;
+}
+
+/* Name the one that has the hook, where it is one of ours. */
+static void
+name_holder(struct bpfd *b, struct load *l)
+{
+	const struct loadplan_attach *want, *have;
+	struct artifact *a;
+	uint32_t i;
+
+	if (l->busy_attach < 0)
+		return;
+	want = &l->artifact->plan.attaches[l->busy_attach];
+	TAILQ_FOREACH (a, &b->artifacts, entry) {
+		for (i = 0; i < a->plan.header->attach_count; i++) {
+			have = &a->plan.attaches[i];
+			if (have->kind == want->kind &&
+			    strcmp(have->target, want->target) == 0) {
+				failure_add(&l->failure,
+				    "it is artifact \"%s\" (%s %s)",
+				    a->artifact_id, a->plan.header->name,
+				    a->plan.header->artifact_version);
+				return;
+			}
+		}
+	}
+}
+
+static void
+handle_loaded(struct load *l, void *ctx)
+{
+	struct bpfd *b = ctx;
+	int r;
+
+	TAILQ_REMOVE(&b->loads, l, pending);
+	if (l->forgotten) {
+		load_free(l);
+		return;
+	}
+	name_holder(b, l);
+	r = reply_send(b->worker.agentd, l);
+	if (r < 0 && r != -EPIPE) {
+		log_line(LOG_LEVEL_ERROR, l->artifact->artifact_id,
+		    strerror(-r), "cannot hand the result to agentd");
+		worker_fail(&b->worker);
+	}
+	if (r == 0 && l->failure.result == WORK_OK) {
+		TAILQ_INSERT_TAIL(&b->artifacts, l->artifact, entry);
+		l->artifact = NULL;
+	}
+	load_free(l);
+}
+
+/* ---- taking over from a bpfd that died ---- */
+
+static int
+handle_adopt_plan(struct imsg *m, void *ctx)
+{
+	const struct msg_load_plan *msg = msg_get_ADOPT_PLAN(m);
+	struct bpfd *b = ctx;
+	struct artifact *a;
+	const char *what;
+	int r;
+
+	if (!MSG_ID_OK(msg->artifact_id) ||
+	    artifact_find(&b->artifacts, m->id) != NULL ||
+	    load_find(&b->loads, m->id) != NULL)
+		return -EINVAL;
+	a = artifact_new(m->id, msg->artifact_id);
+	if (a == NULL)
+		return -ENOMEM;
+	r = artifact_set_plan(a, m->fd, &what);
+	if (r < 0) {
+		log_line(LOG_LEVEL_ERROR, msg->artifact_id, what,
+		    "the plan of a running artifact is damaged");
+		artifact_free(a);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&b->artifacts, a, entry);
+	return 0;
+}
+
+static int
+handle_adopt_prog(struct imsg *m, void *ctx)
+{
+	const struct msg_load_prog *msg = msg_get_ADOPT_PROG(m);
+	struct bpfd *b = ctx;
+	struct artifact *a = artifact_find(&b->artifacts, m->id);
+	int r;
+
+	if (a == NULL)
+		return -EINVAL;
+	r = artifact_set_prog(a, msg->index, imsg_take_fd(m));
+	if (r == 0)
+		a->progs[msg->index].memory =
+		    kernel_fd_memory(&b->kernel, a->progs[msg->index].fd);
+	return r;
+}
+
+static int
+handle_adopt_map(struct imsg *m, void *ctx)
+{
+	const struct msg_load_map *msg = msg_get_ADOPT_MAP(m);
+	struct bpfd *b = ctx;
+	struct artifact *a = artifact_find(&b->artifacts, m->id);
+	int r;
+
+	if (a == NULL)
+		return -EINVAL;
+	r = artifact_set_map(a, msg->index, imsg_take_fd(m));
+	if (r == 0)
+		a->maps[msg->index].memory =
+		    kernel_fd_memory(&b->kernel, a->maps[msg->index].fd);
+	return r;
+}
+
+/* ---- afterwards ---- */
+
+static int
+handle_forget(struct imsg *m, void *ctx)
+{
+	struct bpfd *b = ctx;
+	struct artifact *a = artifact_find(&b->artifacts, m->id);
+	struct load *l = load_find(&b->loads, m->id);
+
+	if (a != NULL) {
+		TAILQ_REMOVE(&b->artifacts, a, entry);
+		artifact_free(a);
+	} else if (l != NULL && l->started) {
+		l->forgotten = true;
+	} else if (l != NULL) {
+		TAILQ_REMOVE(&b->loads, l, pending);
+		load_free(l);
+	}
+	return 0;
+}
+
+static int
+handle_sample(struct imsg *m, void *ctx)
+{
+	const struct msg_bpf_sample *msg = msg_get_BPF_SAMPLE(m);
+	struct bpfd *b = ctx;
+	struct msg_bpf_sampled out;
+	struct artifact *a;
+	int r = 0;
+
+	TAILQ_FOREACH (a, &b->artifacts, entry) {
+		stats_sample(a, &b->kernel, &out);
+		out.round = msg->round;
+		r = msg_send_BPF_SAMPLED(b->worker.agentd, a->id, &out);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		r = msg_send_BPF_SAMPLE_END(b->worker.agentd, 0, msg);
+	/* Too far behind to take samples: the next round will tell. */
+	return r == -EPIPE || r == -ENOBUFS ? 0 : r;
+}
+
+/* ---- life ---- */
+
+static int
+start(struct worker *w)
+{
+	struct bpfd *b = w->ctx;
+	int r;
+
+	notes_begin(NULL);
+	r = kernel_open(&b->kernel, b->cgroup_root);
+	if (r < 0)
+		return r;
+	if (!b->kernel.has_btf)
+		log_warn("this kernel shows no BTF in /sys/kernel/btf/vmlinux: "
+			 "CO-RE objects cannot be loaded");
+	return 0;
+}
+
+static int
+run(struct worker *w)
+{
+	struct bpfd *b = w->ctx;
+
+	return queue_start(&b->queue, w->base, &b->kernel, handle_loaded, b);
+}
+
+static void
+stop(struct worker *w)
+{
+	struct bpfd *b = w->ctx;
+	struct artifact *a;
+	struct load *l;
+
+	while ((l = TAILQ_FIRST(&b->loads)) != NULL) {
+		TAILQ_REMOVE(&b->loads, l, pending);
+		if (!l->started)
+			load_free(l);
+	}
+	queue_stop(b->queue); /* frees those that are started */
+	while ((a = TAILQ_FIRST(&b->artifacts)) != NULL) {
+		TAILQ_REMOVE(&b->artifacts, a, entry);
+		artifact_free(a);
+	}
+	kernel_close(&b->kernel);
+}
+
+static const imsg_handler handlers[MSG_TYPE_MAX] = {
+	[MSG_BPF_CONFIG] = handle_bpf_config,
+	[MSG_LOAD_OBJECT] = handle_load_object,
+	[MSG_LOAD_PLAN] = handle_load_plan,
+	[MSG_LOAD_OLD_LINK] = handle_load_old_link,
+	[MSG_LOAD_OLD_MAP] = handle_load_old_map,
+	[MSG_LOAD_START] = handle_load_start,
+	[MSG_ADOPT_PLAN] = handle_adopt_plan,
+	[MSG_ADOPT_PROG] = handle_adopt_prog,
+	[MSG_ADOPT_MAP] = handle_adopt_map,
+	[MSG_BPF_FORGET] = handle_forget,
+	[MSG_BPF_SAMPLE] = handle_sample,
+};
+
+static const struct worker_ops ops = {
+	.handlers = handlers,
+	.start = start,
+	.run = run,
+	.stop = stop,
+};
+
+int
+main(void)
+{
+	static struct bpfd b = {
+		.kernel = { .ioctl_fd = -1, .cgroup_fd = -1, .fdinfo_fd = -1 }
+	};
+
+	TAILQ_INIT(&b.artifacts);
+	TAILQ_INIT(&b.loads);
+	return worker_main(&b.worker, PROC_BPF, &ops, &b);
+}

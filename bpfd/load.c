@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC */
+#include "bpfd/load.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpfd/attach.h"
+#include "bpfd/notes.h"
+#include "bpfd/object.h"
+#include "bpfd/stats.h"
+#include "common/clock.h"
+
+struct load *
+load_new(struct artifact *artifact)
+{
+	struct load *l;
+	size_t i;
+
+	l = calloc(1, sizeof(*l));
+	if (l == NULL) {
+		artifact_free(artifact);
+		return NULL;
+	}
+	l->artifact = artifact;
+	l->busy_attach = -1;
+	for (i = 0; i < nitems(l->links); i++)
+		l->links[i].old_fd = l->links[i].old_prog_fd = l->links[i].fd =
+		    -1;
+	for (i = 0; i < nitems(l->old_maps); i++)
+		l->old_maps[i] = -1;
+	return l;
+}
+
+void
+load_free(struct load *l)
+{
+	size_t i;
+
+	if (l == NULL)
+		return;
+	for (i = 0; i < nitems(l->links); i++) {
+		fd_close(&l->links[i].old_fd);
+		fd_close(&l->links[i].old_prog_fd);
+		fd_close(&l->links[i].fd);
+	}
+	for (i = 0; i < nitems(l->old_maps); i++)
+		fd_close(&l->old_maps[i]);
+	memfd_unmap(&l->elf);
+	artifact_free(l->artifact);
+	free(l->verifier_log);
+	free(l);
+}
+
+struct load *
+load_find(struct load_list *list, uint64_t id)
+{
+	struct load *l;
+
+	TAILQ_FOREACH (l, list, pending) {
+		if (l->artifact->id == id)
+			return l;
+	}
+	return NULL;
+}
+
+static void
+keep_verifier_log(struct load *l, const struct object *o)
+{
+	size_t len, off;
+
+	if (l->failure.result != WORK_VERIFIER || o->log == NULL)
+		return;
+	len = strnlen(o->log, o->log_size);
+	off = notes_log_tail(o->log, len, AEGIS_VERIFIER_LOG);
+	l->verifier_log = malloc(len - off > 0 ? len - off : 1);
+	if (l->verifier_log == NULL)
+		return; /* the reason is in the failure's text, too */
+	memcpy(l->verifier_log, o->log + off, len - off);
+	l->verifier_log_len = len - off;
+}
+
+/* Old maps whose declaration changed start empty, and agentd is told. */
+static int
+carry_maps(struct load *l, struct object *o)
+{
+	uint32_t i;
+	int r;
+
+	for (i = 0; i < l->artifact->plan.header->map_count; i++) {
+		if (l->old_maps[i] < 0)
+			continue;
+		r = object_reuse_map(o, i, l->old_maps[i]);
+		if (r < 0)
+			return failure_set(&l->failure, WORK_REFUSED, r,
+			    "map \"%s\" cannot keep its contents: the version "
+			    "that runs declares it otherwise (type, key, value "
+			    "or max_entries)",
+			    l->artifact->plan.maps[i].name);
+	}
+	return 0;
+}
+
+static int
+collect(struct load *l, const struct object *o)
+{
+	struct artifact *a = l->artifact;
+	uint32_t i;
+	int r;
+
+	for (i = 0; i < a->plan.header->prog_count; i++) {
+		if (!a->plan.progs[i].autoload)
+			continue;
+		r = artifact_set_prog(a, i, object_dup_prog(o, i));
+		if (r < 0)
+			return failure_set(&l->failure, failure_kind(r), r,
+			    "program \"%s\": cannot keep its descriptor (%s)",
+			    a->plan.progs[i].name, strerror(-r));
+	}
+	for (i = 0; i < a->plan.header->map_count; i++) {
+		r = artifact_set_map(a, i, object_dup_map(o, i));
+		if (r < 0)
+			return failure_set(&l->failure, failure_kind(r), r,
+			    "map \"%s\": cannot keep its descriptor (%s)",
+			    a->plan.maps[i].name, strerror(-r));
+	}
+	return 0;
+}
+
+static int
+load_object(struct load *l, const struct kernel *k)
+{
+	struct object o;
+	int64_t start = clock_boot_ns();
+	int r;
+
+	r = object_open(&o, &l->elf, &l->artifact->plan, k, &l->failure);
+	if (r == 0)
+		r = carry_maps(l, &o);
+	if (r == 0)
+		r = object_load(&o, k);
+	if (r == 0)
+		r = collect(l, &o);
+	l->load_us = (uint64_t)(clock_boot_ns() - start) / 1000;
+	keep_verifier_log(l, &o);
+	object_close(&o);
+	return r;
+}
+
+/* Programs that attach anew, all of them before the first replacement. */
+static int
+attach_new(struct load *l, const struct kernel *k)
+{
+	const struct loadplan *plan = &l->artifact->plan;
+	struct load_link *link;
+	uint32_t i, prog_id;
+	int r;
+
+	for (i = 0; i < plan->header->attach_count; i++) {
+		link = &l->links[i];
+		if (link->old_fd >= 0)
+			continue;
+		link->fd = attach_create(plan, i,
+		    l->artifact->progs[plan->attaches[i].prog].fd, k,
+		    &l->failure);
+		if (link->fd == -EBUSY || link->fd == -EEXIST)
+			l->busy_attach = (int)i;
+		if (link->fd < 0)
+			return link->fd;
+		r = attach_link_info(link->fd, &link->link_id, &prog_id);
+		if (r < 0)
+			return failure_set(&l->failure, failure_kind(r), r,
+			    "attachment %u: no link information (%s)", i,
+			    strerror(-r));
+	}
+	return 0;
+}
+
+/* Put the old programs back where they had been replaced already. */
+static void
+restore_old(struct load *l)
+{
+	const struct loadplan *plan = &l->artifact->plan;
+	struct load_link *link;
+	uint32_t i;
+
+	for (i = 0; i < plan->header->attach_count; i++) {
+		link = &l->links[i];
+		if (!link->updated)
+			continue;
+		if (link->old_prog_fd >= 0 &&
+		    bpf_link_update(link->old_fd, link->old_prog_fd, NULL) ==
+			0) {
+			link->updated = false;
+			continue;
+		}
+		failure_add(&l->failure,
+		    "attachment %u (%s) runs the new program and could not be "
+		    "given the old one back",
+		    i, attach_row(plan->attaches[i].kind)->name);
+	}
+}
+
+/*
+ * Swap programs in the links of the replaced artifact.  Last, because it
+ * cannot fail half-way without the old program having been away.
+ */
+static int
+update_links(struct load *l)
+{
+	const struct loadplan *plan = &l->artifact->plan;
+	const struct loadplan_attach *a;
+	struct load_link *link;
+	uint32_t i;
+	int r;
+
+	for (i = 0; i < plan->header->attach_count; i++) {
+		link = &l->links[i];
+		a = &plan->attaches[i];
+		if (link->old_fd < 0)
+			continue;
+		if (bpf_link_update(link->old_fd,
+			l->artifact->progs[a->prog].fd, NULL) < 0) {
+			r = -errno;
+			return failure_set(&l->failure, failure_kind(r), r,
+			    "%s: cannot swap the program attached to \"%s\": "
+			    "%s",
+			    attach_row(a->kind)->name, a->target, strerror(-r));
+		}
+		link->updated = true;
+	}
+	return 0;
+}
+
+static int
+load_attach(struct load *l, const struct kernel *k)
+{
+	int64_t start = clock_boot_ns();
+	uint32_t i;
+	int r;
+
+	r = attach_new(l, k);
+	if (r == 0)
+		r = update_links(l);
+	if (r < 0) {
+		restore_old(l);
+		for (i = 0; i < nitems(l->links); i++)
+			fd_close(&l->links[i].fd);
+	}
+	l->attach_us = (uint64_t)(clock_boot_ns() - start) / 1000;
+	return r;
+}
+
+void
+load_run(struct load *l, const struct kernel *k)
+{
+	int r = 0;
+
+	if (l->failure.result == WORK_OK &&
+	    stats_check(&l->artifact->plan, k->cpus, &l->failure) == 0)
+		r = load_object(l, k);
+	if (l->failure.result == WORK_OK && r == 0) {
+		stats_measure(l->artifact, k);
+		r = load_attach(l, k);
+	}
+	if (r < 0 && l->failure.result == WORK_OK)
+		(void)failure_set(
+		    &l->failure, failure_kind(r), r, "%s", strerror(-r));
+}

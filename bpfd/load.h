@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One artifact on its way into the kernel: what agentd sent for it, the steps
+ * (open, load, attach, replace), and what came of them.
+ *
+ * load_run() does the steps in one go and touches nothing but its struct
+ * load, so it can run in the loader's thread (queue.h).  Until agentd has the
+ * links, they are in here; after a failure nothing is.
+ */
+#ifndef BPFD_LOAD_H
+#define BPFD_LOAD_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "bpfd/artifact.h"
+#include "bpfd/failure.h"
+#include "bpfd/kernel.h"
+
+struct load_link {
+	int old_fd;      /* the replaced program's link; -1: attach anew */
+	int old_prog_fd; /* its program, to put back; -1: not known here */
+	int fd;          /* the new link; -1: none */
+	uint32_t link_id;
+	bool updated; /* old_fd runs the new program */
+};
+
+struct load {
+	TAILQ_ENTRY(load) entry;   /* the queue's */
+	TAILQ_ENTRY(load) pending; /* bpfd's list of all that are not done */
+	struct artifact *artifact;
+	struct memfd_map elf;
+	struct load_link links[LOADPLAN_MAX_ATTACHES]; /* by attachment */
+	int old_maps[LOADPLAN_MAX_MAPS]; /* to carry over; -1: none */
+	uint32_t old_link_count;
+	bool started;   /* it is in the queue: hands off but for the next */
+	bool forgotten; /* BPF_FORGET came meanwhile; the queue ignores it */
+
+	/* results */
+	struct failure failure;
+	char *verifier_log; /* its end; NULL: none */
+	size_t verifier_log_len;
+	int busy_attach; /* somebody else has its hook; -1: none */
+	uint64_t load_us;
+	uint64_t attach_us;
+};
+
+TAILQ_HEAD(load_list, load);
+
+/* Takes the artifact.  NULL when there is no memory (artifact is freed). */
+struct load *load_new(struct artifact *artifact);
+
+/* Close and release all that is still in it; NULL is ignored. */
+void load_free(struct load *l);
+
+/*
+ * Load and attach.  L->failure.result is WORK_OK, and then the artifact has
+ * its descriptors and each attachment its link or update; or it says why
+ * not, and all that was made has been closed.
+ */
+void load_run(struct load *l, const struct kernel *k);
+
+/* In the list of pending ones; NULL if there is none. */
+struct load *load_find(struct load_list *list, uint64_t id);
+
+#endif
