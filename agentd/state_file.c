@@ -307,13 +307,13 @@ set_aside(int dirfd, const char *what)
 	    clock_wall_ns() / NSEC_PER_SEC);
 	if (renameat(dirfd, STATE_FILE, dirfd, aside) == -1)
 		log_line(LOG_LEVEL_ERROR, NULL, what,
-		    "the state file is damaged and could not be set aside "
+		    "the state file cannot be used nor set aside "
 		    "(%s): starting without it; ended artifacts may be "
 		    "loaded again",
 		    strerror(errno));
 	else
 		log_line(LOG_LEVEL_ERROR, NULL, what,
-		    "the state file is damaged and was set aside as %s: "
+		    "the state file cannot be used and was set aside as %s: "
 		    "starting without it; ended artifacts may be loaded "
 		    "again",
 		    aside);
@@ -340,9 +340,8 @@ state_load(int dirfd, struct state *s)
 		return -EBADMSG;
 	}
 	if (r < 0) {
-		log_line(LOG_LEVEL_ERROR, NULL, strerror(-r),
-		    "the state file cannot be read: starting without it; "
-		    "ended artifacts may be loaded again");
+		/* It may be good, and the next save would overwrite it. */
+		set_aside(dirfd, strerror(-r));
 		return r;
 	}
 	what = check_header(&h, buf, len);
