@@ -30,6 +30,17 @@ def pytest_configure(config):
     net.enter_own_namespace()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails shows what its agents logged last."""
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        for agent in getattr(item, "agents", []):
+            report.sections.append((
+                f"agent in {agent.directory}",
+                "\n".join(agent.raw_lines()[-40:])))
+
+
 @pytest.fixture(scope="session")
 def prefix():
     """Where the agent is installed."""
@@ -122,10 +133,10 @@ def client(nats):
 
 
 @pytest.fixture
-def make_agent(prefix, work_dir, key):
+def make_agent(request, prefix, work_dir, key):
     """make_agent(registry_url, nats_url, poll_interval_sec=5, ...): an agent
     that is not started yet; ended with the test."""
-    agents = []
+    agents = request.node.agents = []
 
     def make(registry_url, nats_url=None, **settings):
         directory = os.path.join(work_dir, f"agent{len(agents)}")

@@ -33,7 +33,7 @@ def refused(agent, tree, client, counter):
     tree.publish(good)
     agent.wait_running(good)
 
-    def check(artifact, *words):
+    def check(artifact, *words, status=("failed",)):
         links = agent.held()["link"]
         fds = len(kernel.descriptors(agent.pid))
         tree.publish(good, artifact)
@@ -41,7 +41,7 @@ def refused(agent, tree, client, counter):
         error = event["metadata"]["error"]
         for word in words:
             assert word in error, error
-        agent.wait_status(artifact.id, "failed")
+        agent.wait_status(artifact.id, *status)
         shown = agent.programs()[artifact.id]["error"]
         for word in words:
             assert word in shown, shown
@@ -311,7 +311,7 @@ def test_good_parameters_reach_the_program(make_agent, tree, nats, counter,
 def test_verifier_refuses(refused, agent, client, objects, key, cgroup):
     bad = Artifact(key, "it_reject", objects["reject"],
                    [{"program": "it_reject", "cgroup": cgroup.path}])
-    refused(bad, "verifier")
+    refused(bad, "verifier", status=("failed", "rolled_back"))
     event = client.wait_event("program_error", bad.id)
     text = json.dumps(event)
     assert "invalid bpf_context access" in text
