@@ -149,12 +149,9 @@ str_copy(char *dst, size_t size, const char *src)
 	return 0;
 }
 
-/*
- * The length in bytes of the valid UTF-8 character at S (of which LEN bytes
- * are there), 0 if it is none.  Follows RFC 3629, section 4.
- */
-static size_t
-utf8_length(const unsigned char *s, size_t len)
+/* Follows RFC 3629, section 4. */
+size_t
+str_utf8_length(const unsigned char *s, size_t len)
 {
 	unsigned char lo = 0x80, hi = 0xbf;
 	size_t n, i;
@@ -196,7 +193,8 @@ str_copy_cut(char *dst, size_t size, const char *src)
 		return;
 	}
 	while (done < room) {
-		n = utf8_length((const unsigned char *)src + done, len - done);
+		n = str_utf8_length(
+		    (const unsigned char *)src + done, len - done);
 		if (n == 0)
 			n = 1;
 		if (done + n > room)
@@ -247,7 +245,7 @@ str_is_text(const char *s, size_t size)
 	if (!str_is_terminated(s, size))
 		return false;
 	for (len = strlen(s); len > 0; p += n, len -= n) {
-		n = utf8_length(p, len);
+		n = str_utf8_length(p, len);
 		if (n == 0 || is_control(p))
 			return false;
 	}
@@ -262,7 +260,7 @@ str_scrub(char *s, size_t size)
 
 	s[size - 1] = '\0';
 	for (len = strlen(s); len > 0; p += n, len -= n) {
-		n = utf8_length(p, len);
+		n = str_utf8_length(p, len);
 		if (n == 0 || is_control(p)) {
 			n = n == 0 ? 1 : n;
 			memset(p, '?', n);

@@ -56,6 +56,12 @@ bool str_is_identifier(const char *s, size_t size);
 bool str_is_text(const char *s, size_t size);
 
 /*
+ * The length in bytes of the valid UTF-8 character at S (of which LEN > 0
+ * bytes are there), 0 if it is none: overlong forms and surrogates are none.
+ */
+size_t str_utf8_length(const unsigned char *s, size_t len);
+
+/*
  * Replace, in place, what str_is_text() would refuse by '?'; terminates.
  * For foreign text on its way into a log line or an event.
  */
