@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: ISC */
+#include "fetchd/complaints.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/log.h"
+
+static uint64_t
+fnv1a(uint64_t h, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	while (len-- > 0)
+		h = (h ^ *p++) * UINT64_C(0x100000001b3);
+	return h;
+}
+
+void
+complaints_begin(struct complaints *c)
+{
+	c->now_count = 0;
+	c->lines = 0;
+	c->unsaid = 0;
+}
+
+static bool
+is_known(const struct complaints *c, uint64_t h)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->known_count; i++)
+		if (c->known[i] == h)
+			return true;
+	return false;
+}
+
+void
+complaints_entry(uint32_t index, const char *id, const char *error, void *ctx)
+{
+	struct complaints *c = ctx;
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+
+	/* An entry without a name is known by its place. */
+	if (id[0] == '\0')
+		h = fnv1a(h, &index, sizeof(index));
+	h = fnv1a(h, id, strlen(id) + 1);
+	h = fnv1a(h, error, strlen(error));
+	if (c->now_count < AEGIS_LIST_ENTRIES)
+		c->now[c->now_count++] = h;
+	if (is_known(c, h))
+		return;
+	if (c->lines == COMPLAINTS_LINES) {
+		c->unsaid++;
+		return;
+	}
+	c->lines++;
+	log_line(LOG_LEVEL_ERROR, id[0] != '\0' ? id : NULL, error,
+	    "entry %u of the registry's list is malformed and skipped", index);
+}
+
+void
+complaints_end(struct complaints *c)
+{
+	if (c->unsaid > 0)
+		log_error("%u more entries of the registry's list are "
+			  "malformed and skipped",
+		    c->unsaid);
+	memcpy(c->known, c->now, c->now_count * sizeof(c->now[0]));
+	c->known_count = c->now_count;
+}
