@@ -24,9 +24,6 @@ def pytest_configure(config):
     if os.geteuid() != 0:
         pytest.exit("the integration tests need root: namespaces, BPF and "
                     "the workers' accounts", 2)
-    if not os.environ.get("AEGIS_PREFIX"):
-        pytest.exit("AEGIS_PREFIX: the prefix that the agent was installed "
-                    "under; scripts/test integration sets it", 2)
     net.enter_own_namespace()
 
 
@@ -44,7 +41,18 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope="session")
 def prefix():
     """Where the agent is installed."""
-    return os.environ["AEGIS_PREFIX"]
+    path = os.environ.get("AEGIS_PREFIX")
+    assert path, ("AEGIS_PREFIX is not set: the prefix that the agent was "
+                  "installed under; scripts/test integration sets it")
+    return path
+
+
+@pytest.fixture(scope="session")
+def build_dir():
+    """The build directory, for test programs that are not installed."""
+    path = os.environ.get("AEGIS_BUILD")
+    assert path, "AEGIS_BUILD is not set: the build directory"
+    return path
 
 
 @pytest.fixture(scope="session")
