@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * telemd: events to NATS, rollback signals from it.  Start-up and dispatch.
+ */
+#include "telemd/telemd.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/memfd.h"
+
+#define STATE_PERIOD_SEC 2
+
+/* How long the end may take: the last events get this much time. */
+#define STOP_SEC 2
+
+static void
+report_state(struct telemd *t, bool always)
+{
+	struct pipeline *p = &t->pipeline;
+	struct msg_telem_state m = { 0 };
+	int r;
+
+	(void)pthread_mutex_lock(&p->mu);
+	m.connected = p->connected;
+	m.reconnects = p->reconnects;
+	m.bad_signals = p->bad_signals;
+	memcpy(m.sent, p->sent, sizeof(m.sent));
+	memcpy(m.dropped, p->dropped, sizeof(m.dropped));
+	str_copy_cut(m.error, sizeof(m.error), p->error);
+	(void)pthread_mutex_unlock(&p->mu);
+	str_scrub(m.error, sizeof(m.error));
+	if (!always && m.connected == t->last_state.connected &&
+	    m.spool_full == t->last_state.spool_full &&
+	    strcmp(m.error, t->last_state.error) == 0)
+		return;
+	t->last_state = m;
+	r = msg_send_TELEM_STATE(t->worker.agentd, 0, &m);
+	if (r < 0 && r != -EPIPE)
+		log_warn("cannot report to agentd: %s", strerror(-r));
+}
+
+static void
+handle_state_timer(evutil_socket_t fd, short what, void *arg)
+{
+	report_state(arg, true);
+}
+
+static void
+report_accepted(struct telemd *t)
+{
+	struct pipeline *p = &t->pipeline;
+	struct msg_event_accepted m = { .next_seq = t->next_seq };
+	uint64_t accepted;
+	int r;
+
+	(void)pthread_mutex_lock(&p->mu);
+	accepted = p->accepted;
+	(void)pthread_mutex_unlock(&p->mu);
+	if (accepted <= t->last_accepted)
+		return;
+	r = msg_send_EVENT_ACCEPTED(t->worker.agentd, accepted, &m);
+	if (r == 0)
+		t->last_accepted = accepted;
+	else if (r != -EPIPE)
+		log_warn("cannot accept events: %s", strerror(-r));
+}
+
+static void
+write_notes(struct telemd *t)
+{
+	struct pipeline *p = &t->pipeline;
+	struct note_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct note *n;
+
+	(void)pthread_mutex_lock(&p->mu);
+	STAILQ_CONCAT(&list, &p->notes);
+	(void)pthread_mutex_unlock(&p->mu);
+	while ((n = STAILQ_FIRST(&list)) != NULL) {
+		STAILQ_REMOVE_HEAD(&list, entry);
+		log_line(n->level, NULL, n->error, "%s", n->text);
+		free(n);
+	}
+}
+
+/* One of the threads, or nats.c, has something for the main thread. */
+static void
+handle_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct telemd *t = arg;
+	uint64_t count;
+
+	if (read(t->pipeline.main_wake, &count, sizeof(count)) == -1 &&
+	    errno != EAGAIN && errno != EINTR)
+		log_error("eventfd: %s", strerror(errno));
+	write_notes(t);
+	report_accepted(t);
+	signals_forward(t);
+	report_state(t, false);
+}
+
+static int
+handle_config(struct imsg *m, void *ctx)
+{
+	struct telemd *t = ctx;
+	const struct msg_telem_config *c = msg_get_TELEM_CONFIG(m);
+
+	if (t->configured || !MSG_ID_OK(c->subject) || !MSG_ID_OK(c->host_id) ||
+	    !MSG_TEXT_OK(c->agent_version) || !MSG_TEXT_OK(c->url) ||
+	    (c->stream[0] != '\0' && !MSG_ID_OK(c->stream)))
+		return -EINVAL;
+	t->configured = true;
+	t->violation_rate = c->violation_rate;
+	t->spool_max_bytes = c->spool_max_bytes;
+	t->next_seq = c->next_seq != 0 ? c->next_seq : 1;
+	if (str_copy(t->agent_version, sizeof(t->agent_version),
+		c->agent_version) < 0 ||
+	    str_copy(t->publisher.subject, sizeof(t->publisher.subject),
+		c->subject) < 0)
+		return -EINVAL;
+	return broker_configure(&t->broker, &t->pipeline, c);
+}
+
+static int
+handle_secret(struct imsg *m, void *ctx)
+{
+	struct telemd *t = ctx;
+	const struct msg_secret *secret = msg_get_SECRET(m);
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	int r;
+
+	if (secret->kind >= SECRET_MAX || t->threads_running)
+		return -EINVAL;
+	r = memfd_map(m->fd, AEGIS_SECRET_MAX, &map);
+	if (r < 0)
+		return r;
+	if (map.len == 0)
+		return -EINVAL;
+	if (secret->kind == SECRET_URL)
+		return broker_set_urls(&t->broker, map.data, map.len);
+	return broker_set_secret(
+	    &t->broker, (enum secret_kind)secret->kind, map.data, map.len);
+}
+
+static int
+handle_spool(struct imsg *m, void *ctx)
+{
+	struct telemd *t = ctx;
+
+	if (t->spool_dir != -1)
+		return -EINVAL;
+	t->spool_dir = imsg_take_fd(m);
+	return 0;
+}
+
+static int
+handle_event(struct imsg *m, void *ctx)
+{
+	struct telemd *t = ctx;
+	const struct msg_event *e = msg_get_EVENT(m);
+	_cleanup_memfd_map_ struct memfd_map log = { 0 };
+	struct event_context context = {
+		.host_id = t->worker.host_id,
+		.agent_version = t->agent_version,
+	};
+	uint64_t sent[EVENT_TYPE_MAX], dropped[EVENT_TYPE_MAX];
+	struct batch *b;
+	size_t start;
+	int r;
+
+	if (!t->threads_running || event_check(e) < 0)
+		return -EINVAL;
+	if (m->fd != -1) {
+		r = memfd_map(m->fd, AEGIS_VERIFIER_LOG, &log);
+		if (r < 0)
+			return r;
+	}
+	(void)pthread_mutex_lock(&t->pipeline.mu);
+	memcpy(sent, t->pipeline.sent, sizeof(sent));
+	memcpy(dropped, t->pipeline.dropped, sizeof(dropped));
+	(void)pthread_mutex_unlock(&t->pipeline.mu);
+	context.sent = sent;
+	context.dropped = dropped;
+	b = batch_new(event_class((enum event_type)e->type));
+	if (b == NULL)
+		return 0; /* not accepted, so agentd sends it again */
+	b->event_number = m->id;
+	start = batch_begin(b);
+	event_format(&b->buf, e, t->next_seq, &context, log.data, log.len);
+	if (!batch_end(
+		b, start, (enum event_type)e->type, t->next_seq, e->event_id)) {
+		batch_free(b);
+		return 0;
+	}
+	t->next_seq++;
+	pipeline_submit(&t->pipeline, b);
+	return 0;
+}
+
+static int
+handle_ring_add(struct imsg *m, void *ctx)
+{
+	return 0;
+}
+
+static int
+handle_ring_remove(struct imsg *m, void *ctx)
+{
+	return 0;
+}
+
+static int
+telemd_start(struct worker *w)
+{
+	struct telemd *t = w->ctx;
+	int i, r = 0;
+
+	if (!t->configured || t->broker.url_count == 0) {
+		log_error("no NATS URL was configured");
+		return -EINVAL;
+	}
+	if (t->spool_dir != -1)
+		r = sandbox_grant_dir(&w->grants, t->spool_dir, true);
+	for (i = 0; r == 0 && i < t->broker.url_count; i++)
+		r = sandbox_grant_connect(
+		    &w->grants, broker_port(&t->broker, i));
+	if (r < 0) {
+		log_error("more NATS ports than the sandbox takes");
+		return r;
+	}
+	/* OpenSSL reads its configuration file: now, or not at all. */
+	if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
+		log_warn("OpenSSL could not read its configuration");
+	return 0;
+}
+
+static int
+start_threads(struct telemd *t)
+{
+	int r;
+
+	t->publisher.pipeline = &t->pipeline;
+	t->publisher.broker = &t->broker;
+	t->store.pipeline = &t->pipeline;
+	r = -pthread_create(&t->store_thread, NULL, store_run, &t->store);
+	if (r < 0)
+		return r;
+	r = -pthread_create(
+	    &t->publish_thread, NULL, publish_run, &t->publisher);
+	if (r < 0)
+		return r;
+	t->threads_running = true;
+	return 0;
+}
+
+static int
+telemd_run(struct worker *w)
+{
+	static const struct timeval period = { .tv_sec = STATE_PERIOD_SEC };
+	struct telemd *t = w->ctx;
+	int r;
+
+	t->pipeline.confirmed = t->next_seq - 1;
+	t->wake_event = event_new(w->base, t->pipeline.main_wake,
+	    EV_READ | EV_PERSIST, handle_wake, t);
+	t->state_event =
+	    event_new(w->base, -1, EV_PERSIST, handle_state_timer, t);
+	if (t->wake_event == NULL || t->state_event == NULL ||
+	    event_add(t->wake_event, NULL) == -1 ||
+	    event_add(t->state_event, &period) == -1)
+		return -ENOMEM;
+	r = start_threads(t);
+	if (r < 0)
+		log_error("cannot start a thread: %s", strerror(-r));
+	return r;
+}
+
+/* True when both threads ended in time. */
+static bool
+join_threads(struct telemd *t)
+{
+	struct timespec until;
+
+	(void)pthread_mutex_lock(&t->pipeline.mu);
+	t->pipeline.stop = true;
+	(void)pthread_cond_broadcast(&t->pipeline.store_wake);
+	(void)pthread_cond_broadcast(&t->pipeline.publish_wake);
+	(void)pthread_mutex_unlock(&t->pipeline.mu);
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_SEC;
+	return pthread_timedjoin_np(t->store_thread, NULL, &until) == 0 &&
+	    pthread_timedjoin_np(t->publish_thread, NULL, &until) == 0;
+}
+
+static void
+telemd_stop(struct worker *w)
+{
+	struct telemd *t = w->ctx;
+
+	if (t->threads_running) {
+		/* A broker or a disk that does not answer keeps nobody. */
+		t->stuck = !join_threads(t);
+		report_accepted(t);
+	}
+	if (t->wake_event != NULL)
+		event_free(t->wake_event);
+	if (t->state_event != NULL)
+		event_free(t->state_event);
+	signals_free(t);
+	fd_close(&t->spool_dir);
+}
+
+static const imsg_handler handlers[MSG_TYPE_MAX] = {
+	[MSG_TELEM_CONFIG] = handle_config,
+	[MSG_SECRET] = handle_secret,
+	[MSG_TELEM_SPOOL] = handle_spool,
+	[MSG_EVENT] = handle_event,
+	[MSG_RING_ADD] = handle_ring_add,
+	[MSG_RING_REMOVE] = handle_ring_remove,
+	[MSG_SIGNAL_REPLY] = signals_handle_reply,
+};
+
+static const struct worker_ops ops = {
+	.handlers = handlers,
+	.start = telemd_start,
+	.run = telemd_run,
+	.stop = telemd_stop,
+};
+
+int
+main(void)
+{
+	static struct telemd t = { .spool_dir = -1 };
+	int status;
+
+	TAILQ_INIT(&t.pending);
+	if (pipeline_init(&t.pipeline) < 0)
+		return EXIT_FAILURE;
+	status = worker_main(&t.worker, PROC_TELEM, &ops, &t);
+	/* A thread that still runs would trip over what exit(3) takes away. */
+	if (t.stuck)
+		_exit(status);
+	nats_CloseAndWait(1000);
+	broker_free(&t.broker);
+	pipeline_free(&t.pipeline);
+	return status;
+}

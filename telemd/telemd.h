@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * telemd's main thread: the one that talks to agentd.
+ */
+#ifndef TELEMD_TELEMD_H
+#define TELEMD_TELEMD_H
+
+#include <event2/event.h>
+
+#include "common/worker.h"
+#include "telemd/broker.h"
+#include "telemd/pipeline.h"
+#include "telemd/publish.h"
+#include "telemd/store.h"
+
+struct pending_signal {
+	TAILQ_ENTRY(pending_signal) entry;
+	uint64_t id;
+	char reply[PIPELINE_SUBJECT_LEN];
+};
+
+TAILQ_HEAD(pending_signals, pending_signal);
+
+struct telemd {
+	struct worker worker;
+	bool configured;
+	char agent_version[32];
+	uint32_t violation_rate;
+	uint64_t spool_max_bytes;
+	int spool_dir; /* -1: none */
+
+	struct pipeline pipeline;
+	struct broker broker;
+	struct publisher publisher;
+	struct store store;
+	pthread_t publish_thread;
+	pthread_t store_thread;
+	bool threads_running;
+	bool stuck; /* a thread did not end in time */
+
+	uint64_t next_seq;
+	uint64_t last_accepted;
+	struct pending_signals pending;
+	uint64_t next_signal_id;
+	unsigned int pending_count;
+	struct event *wake_event;
+	struct event *state_event;
+	struct msg_telem_state last_state;
+};
+
+/* signals.c: what came from the orchestrator goes to agentd, and back. */
+void signals_forward(struct telemd *t);
+int signals_handle_reply(struct imsg *m, void *ctx);
+void signals_free(struct telemd *t);
+
+#endif
