@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * aegisctl: the operator's hand, over agentd's control socket.
+ */
+#include <err.h>
+#include <json-c/json.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "aegis_config.h"
+#include "aegisctl/client.h"
+#include "aegisctl/show.h"
+#include "common/log.h"
+
+#define DEFAULT_SOCKET "/run/aegisflux/control.sock"
+
+/* Exit codes; aegisctl(8) has them. */
+enum {
+	EXIT_DONE = 0,
+	EXIT_REFUSED = 1,   /* agentd said no, or could not */
+	EXIT_NO_SUCH = 2,   /* no artifact of that id or name */
+	EXIT_UNHEALTHY = 3, /* status: the agent is unhealthy */
+	EXIT_USAGE = 64,
+	EXIT_NO_AGENT = 69,   /* nobody answers on the socket */
+	EXIT_PROTOCOL = 76,   /* an agentd of another build */
+	EXIT_PERMISSION = 77, /* not root, not in the group */
+};
+
+struct options {
+	const char *socket;
+	bool json;
+	bool verbose;
+	const char *reason;
+	const char *file;
+};
+
+struct command {
+	const char *name;
+	const char *arguments; /* for the usage */
+	int min, max;          /* how many */
+	const char *flags;     /* its own, besides -j and -s */
+	int (*run)(const struct options *o, char **argv);
+	const char *help;
+};
+
+static int
+exit_for(int error)
+{
+	switch (error) {
+	case 0:
+		return EXIT_DONE;
+	case -ENOENT:
+	case -ECONNREFUSED:
+	case -ECONNRESET:
+	case -ETIMEDOUT:
+		return EXIT_NO_AGENT;
+	case -EACCES:
+	case -EPERM:
+		return EXIT_PERMISSION;
+	case -EPROTO:
+		return EXIT_PROTOCOL;
+	default:
+		return EXIT_REFUSED;
+	}
+}
+
+/* What agentd answered to a request that changes something. */
+static int
+print_reply(const struct options *o, const struct client_reply *reply)
+{
+	struct json_object *json;
+	char text[sizeof(reply->text)];
+
+	str_copy_cut(text, sizeof(text), reply->text);
+	str_scrub(text, sizeof(text));
+	if (o->json) {
+		json = json_object_new_object();
+		(void)json_object_object_add(
+		    json, "ok", json_object_new_boolean(reply->result == 0));
+		(void)json_object_object_add(
+		    json, "text", json_object_new_string(text));
+		(void)printf("%s\n",
+		    json_object_to_json_string_ext(
+			json, JSON_C_TO_STRING_PLAIN));
+		(void)json_object_put(json);
+	} else if (reply->result == 0) {
+		(void)printf("%s\n", text[0] != '\0' ? text : "done");
+	} else {
+		warnx("%s", text[0] != '\0' ? text : strerror(-reply->result));
+	}
+	switch (reply->result) {
+	case 0:
+		return EXIT_DONE;
+	case -ENOENT:
+		return EXIT_NO_SUCH;
+	case -EPERM:
+	case -EACCES:
+		return EXIT_PERMISSION;
+	default:
+		return EXIT_REFUSED;
+	}
+}
+
+static int
+fill(char *field, size_t size, const char *what, const char *value)
+{
+	if (value == NULL || str_copy(field, size, value) == 0)
+		return 0;
+	warnx("%s: longer than the %zu bytes there are for it", what, size - 1);
+	return EXIT_USAGE;
+}
+
+static int
+change(const struct options *o, enum ctl_command command, const char *id,
+    const char *version)
+{
+	struct msg_ctl_request request = { .command = command };
+	struct client_reply reply;
+	int r;
+
+	r = fill(
+	    request.artifact_id, sizeof(request.artifact_id), "argument", id);
+	if (r == 0)
+		r = fill(request.version, sizeof(request.version), "version",
+		    version);
+	if (r == 0)
+		r = fill(request.reason, sizeof(request.reason), "reason",
+		    o->reason);
+	if (r != 0)
+		return r;
+	r = client_ask(o->socket, &request, &reply);
+	if (r < 0) {
+		warnx("%s", reply.text);
+		r = exit_for(r);
+	} else {
+		r = print_reply(o, &reply);
+	}
+	client_reply_clear(&reply);
+	return r;
+}
+
+/* Get a snapshot and show it with PRINT, or one artifact of it. */
+static int
+look(const struct options *o, void (*print)(const struct show *s),
+    const char *id)
+{
+	const struct msg_ctl_request request = { .command = CTL_SNAPSHOT };
+	struct show s = {
+		.out = stdout, .json = o->json, .verbose = o->verbose
+	};
+	struct client_reply reply;
+	int r;
+
+	r = client_ask(o->socket, &request, &reply);
+	if (r < 0) {
+		warnx("%s", reply.text);
+		client_reply_clear(&reply);
+		return exit_for(r);
+	}
+	if (reply.result < 0)
+		return print_reply(o, &reply);
+	if (reply.snapshot.header == NULL) {
+		warnx("agentd answered without a snapshot");
+		return EXIT_PROTOCOL;
+	}
+	s.snapshot = &reply.snapshot;
+	s.now = render_clock();
+	r = EXIT_DONE;
+	if (id == NULL) {
+		print(&s);
+		if (print == show_status &&
+		    s.snapshot->header->health == HEALTH_UNHEALTHY)
+			r = EXIT_UNHEALTHY;
+	} else if (show_artifact(&s, id) < 0) {
+		warnx(
+		    "%s: no artifact has this id, nor one alone this name", id);
+		r = EXIT_NO_SUCH;
+	}
+	client_reply_clear(&reply);
+	return r;
+}
+
+static int
+run_status(const struct options *o, char **argv)
+{
+	return look(o, show_status, NULL);
+}
+
+static int
+run_programs(const struct options *o, char **argv)
+{
+	return look(o, show_programs, NULL);
+}
+
+static int
+run_show(const struct options *o, char **argv)
+{
+	return look(o, NULL, argv[0]);
+}
+
+static int
+run_rollbacks(const struct options *o, char **argv)
+{
+	return look(o, show_rollbacks, NULL);
+}
+
+static int
+run_workers(const struct options *o, char **argv)
+{
+	return look(o, show_workers, NULL);
+}
+
+static int
+run_rollback(const struct options *o, char **argv)
+{
+	return change(o, CTL_ROLLBACK, argv[0], NULL);
+}
+
+static int
+run_unload(const struct options *o, char **argv)
+{
+	return change(o, CTL_UNLOAD, argv[0], NULL);
+}
+
+static int
+run_pardon(const struct options *o, char **argv)
+{
+	return change(o, CTL_PARDON, argv[0], NULL);
+}
+
+static int
+run_allow_downgrade(const struct options *o, char **argv)
+{
+	return change(o, CTL_ALLOW_DOWNGRADE, argv[0], argv[1]);
+}
+
+static int
+run_poll(const struct options *o, char **argv)
+{
+	return change(o, CTL_POLL, NULL, NULL);
+}
+
+static int
+run_log(const struct options *o, char **argv)
+{
+	enum log_level level;
+
+	if (log_level_parse(argv[0], &level) < 0) {
+		warnx("%s: a level is debug, info, warn or error", argv[0]);
+		return EXIT_USAGE;
+	}
+	return change(o, CTL_LOG_LEVEL, argv[0], NULL);
+}
+
+static int
+run_reload(const struct options *o, char **argv)
+{
+	return change(o, CTL_RELOAD, NULL, NULL);
+}
+
+/* agentd has the only judge of a configuration: ask it. */
+static int
+run_check_config(const struct options *o, char **argv)
+{
+	static const char agentd[] = AEGIS_SBINDIR "/agentd";
+
+	if (o->file != NULL)
+		(void)execl(
+		    agentd, "agentd", "-n", "-f", o->file, (char *)NULL);
+	else
+		(void)execl(agentd, "agentd", "-n", (char *)NULL);
+	warn("%s", agentd);
+	return EXIT_NO_AGENT;
+}
+
+static const struct command commands[] = {
+	{ "status", "", 0, 0, "", run_status, "health, and the programs" },
+	{ "programs", "[-v]", 0, 0, "v", run_programs,
+	    "the programs; -v: attach points and kernel ids" },
+	{ "show", "ID", 1, 1, "", run_show,
+	    "one program: parameters, counters, verifier's log" },
+	{ "rollbacks", "", 0, 0, "", run_rollbacks, "what was rolled back" },
+	{ "workers", "", 0, 0, "", run_workers, "the agent's processes" },
+	{ "rollback", "ID [-r reason]", 1, 1, "r", run_rollback,
+	    "unload it, restore what it replaced" },
+	{ "unload", "ID", 1, 1, "", run_unload,
+	    "unload it until its checksum changes" },
+	{ "pardon", "ID", 1, 1, "", run_pardon,
+	    "let it be loaded again after a rollback, failure or TTL" },
+	{ "allow-downgrade", "NAME VERSION", 2, 2, "", run_allow_downgrade,
+	    "accept this older version of a program" },
+	{ "poll", "", 0, 0, "", run_poll, "ask the registry now" },
+	{ "log", "LEVEL", 1, 1, "", run_log, "debug, info, warn or error" },
+	{ "reload", "", 0, 0, "", run_reload, "read the configuration again" },
+	{ "check-config", "[-f file]", 0, 0, "f", run_check_config,
+	    "check a configuration, as agentd -n does" },
+};
+
+static int
+usage(void)
+{
+	size_t i;
+
+	(void)fprintf(stderr, "usage: aegisctl [-j] [-s socket] command ...\n");
+	for (i = 0; i < nitems(commands); i++)
+		(void)fprintf(stderr, "  %-16s %-15s %s\n", commands[i].name,
+		    commands[i].arguments, commands[i].help);
+	return EXIT_USAGE;
+}
+
+/* Flags may stand before and after the command; false: not one of its. */
+static bool
+take_flag(struct options *o, int c, const struct command *command)
+{
+	if (command != NULL && c != 'j' && c != 's' &&
+	    strchr(command->flags, c) == NULL)
+		return false;
+	switch (c) {
+	case 'j':
+		o->json = true;
+		return true;
+	case 's':
+		o->socket = optarg;
+		return true;
+	case 'v':
+		o->verbose = true;
+		return command != NULL;
+	case 'r':
+		o->reason = optarg;
+		return command != NULL;
+	case 'f':
+		o->file = optarg;
+		return command != NULL;
+	default:
+		return false;
+	}
+}
+
+static const struct command *
+find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < nitems(commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .socket = DEFAULT_SOCKET };
+	const struct command *command;
+	int c, r;
+
+	while ((c = getopt(argc, argv, "+js:")) != -1)
+		if (!take_flag(&o, c, NULL))
+			return usage();
+	if (optind == argc)
+		return usage();
+	command = find_command(argv[optind]);
+	if (command == NULL) {
+		warnx("%s: no such command", argv[optind]);
+		return usage();
+	}
+	/* getopt moves what is no flag to the end. */
+	argc -= optind;
+	argv += optind;
+	optind = 0;
+	while ((c = getopt(argc, argv, "js:vr:f:")) != -1)
+		if (!take_flag(&o, c, command))
+			return usage();
+	argc -= optind;
+	argv += optind;
+	if (argc < command->min || argc > command->max) {
+		warnx("%s takes: %s %s", command->name, command->name,
+		    command->arguments);
+		return EXIT_USAGE;
+	}
+	r = command->run(&o, argv);
+	if (fflush(stdout) != 0)
+		err(EXIT_REFUSED, "standard output");
+	return r;
+}
