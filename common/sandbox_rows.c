@@ -211,14 +211,10 @@ static const struct sandbox_call verify_calls[] = {
 /* ---- bpfd ---- */
 
 static const struct sandbox_call bpf_calls[] = {
-	/* load, read, write, attach: what the three capabilities are for */
+	/* load, write, attach, sample: what the three capabilities are for */
 	CALL_IF("bpf", 0, BPF_MAP_CREATE),
 	CALL_IF("bpf", 0, BPF_MAP_LOOKUP_ELEM),
 	CALL_IF("bpf", 0, BPF_MAP_UPDATE_ELEM),
-	CALL_IF("bpf", 0, BPF_MAP_DELETE_ELEM),
-	CALL_IF("bpf", 0, BPF_MAP_GET_NEXT_KEY),
-	CALL_IF("bpf", 0, BPF_MAP_LOOKUP_BATCH),
-	CALL_IF("bpf", 0, BPF_MAP_UPDATE_BATCH),
 	CALL_IF("bpf", 0, BPF_MAP_FREEZE),
 	CALL_IF("bpf", 0, BPF_PROG_LOAD),
 	CALL_IF("bpf", 0, BPF_PROG_BIND_MAP),
@@ -226,7 +222,6 @@ static const struct sandbox_call bpf_calls[] = {
 	CALL_IF("bpf", 0, BPF_OBJ_GET_INFO_BY_FD),
 	CALL_IF("bpf", 0, BPF_LINK_CREATE),
 	CALL_IF("bpf", 0, BPF_LINK_UPDATE),
-	CALL_IF("bpf", 0, BPF_LINK_DETACH),
 	CALL_IF("bpf", 0, BPF_RAW_TRACEPOINT_OPEN),
 	/* libbpf walks module BTFs when vmlinux lacks a type: needs
 	 * CAP_SYS_ADMIN, so these only give a clean EPERM */
@@ -237,25 +232,12 @@ static const struct sandbox_call bpf_calls[] = {
 
 	/* interfaces by name, on a socket opened before the sandbox closed */
 	CALL_IF("ioctl", 1, 0x8933 /* SIOCGIFINDEX */),
-	/* perf descriptors that agentd's broker opened */
-	CALL_IF("ioctl", 1, 0x40042408 /* PERF_EVENT_IOC_SET_BPF */),
-	CALL_IF("ioctl", 1, 0x2400 /* PERF_EVENT_IOC_ENABLE */),
-	CALL_IF("ioctl", 1, 0x2401 /* PERF_EVENT_IOC_DISABLE */),
-	/* netlink: clsact filters where the kernel has no tcx */
-	CALL_IF("socket", 0, AF_NETLINK),
-	CALL("bind"),
-	CALL("getsockname"),
-	CALL("setsockopt"),
-	CALL("sendto"),
-	CALL("recvfrom"),
 	CALL_END,
 };
 
+/* Cgroups need no line: O_PATH is all that they are opened with. */
 static const struct sandbox_path bpf_paths[] = {
 	{ .path = "/sys/kernel/btf", .directory_list = true }, /* CO-RE */
-	{ .path = "/sys/fs/cgroup", .directory_list = true },
-	/* libbpf_num_possible_cpus() */
-	{ .path = "/sys/devices/system/cpu" },
 	/* memory of programs and maps */
 	{ .path = "/proc/self/fdinfo", .pinned = true },
 	/* libbpf: which kernel is this (Ubuntu), is memory accounted */
@@ -363,7 +345,7 @@ const struct sandbox_row sandbox_rows[PROC_MAX] = {
 		.file_size = 16 * MB, /* the verifier's log */
 		.nproc = 16,
 		.sets = { sandbox_common_calls, sandbox_noexec_calls,
-		    sandbox_read_calls },
+		    sandbox_thread_calls, sandbox_read_calls },
 		.calls = bpf_calls,
 		.paths = bpf_paths,
 	},
