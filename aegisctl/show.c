@@ -326,9 +326,9 @@ show_one(const struct show *s, const struct snapshot_program *p)
 	    render_counter(t->packets_processed), render_counter(t->violations),
 	    render_counter(t->errors));
 	(void)fprintf(s->out,
-	    "    last sample (%s): %.3f %% of a CPU, %.6f ms a run, %" PRIu64
+	    "    last sample (%s%s): %.3f %% of a CPU, %.6f ms a run, %" PRIu64
 	    " KB\n",
-	    p->sampled_wall_ns ? ago(s, p->sampled_wall_ns).s : "none yet",
+	    ago(s, p->sampled_wall_ns).s, p->sampled_wall_ns ? " ago" : "",
 	    t->cpu_percent, t->latency_ms, t->memory_kb);
 	if (p->parameters.len > 0)
 		table_text(s->out, "    parameters: ", data + p->parameters.off,
