@@ -181,9 +181,6 @@ open_server(struct registry *reg, struct worker *w)
 	if (r == 0)
 		r = sandbox_grant_connect(
 		    &w->grants, http_port(reg->source.http));
-	/* DNS over TCP, for answers that UDP cannot carry. */
-	if (r == 0)
-		r = sandbox_grant_connect(&w->grants, 53);
 	return r;
 }
 

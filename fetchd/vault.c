@@ -322,9 +322,6 @@ vault_start(struct worker *w)
 	r = prepare_headers(v);
 	if (r == 0)
 		r = sandbox_grant_connect(&w->grants, http_port(v->http));
-	/* DNS over TCP, for answers that UDP cannot carry. */
-	if (r == 0)
-		r = sandbox_grant_connect(&w->grants, 53);
 	return r;
 }
 
