@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The fleet's actions, carried out.
+ */
+#include <event2/event.h>
+#include <string.h>
+#include <sys/timerfd.h>
+
+#include "agentd/agent.h"
+#include "agentd/events.h"
+#include "agentd/peer_bpf.h"
+#include "agentd/peer_verify.h"
+#include "common/log.h"
+
+static void
+fetch(struct agent *agent, const struct artifact *a)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_REGISTRY);
+	struct msg_fetch_artifact msg = {
+		.expected_size = a->listing.size,
+	};
+
+	memcpy(
+	    msg.artifact_id, a->listing.artifact_id, sizeof(msg.artifact_id));
+	memcpy(msg.sha256, a->listing.sha256, sizeof(msg.sha256));
+	if (msg_send_FETCH_ARTIFACT(ch, a->handle, &msg) < 0)
+		proc_kill(agent, PROC_REGISTRY, "does not read its channel");
+}
+
+static void
+cancel(struct agent *agent, uint64_t handle)
+{
+	const struct msg_fetch_cancel msg = { 0 };
+	struct imsg_channel *ch = proc_channel(agent, PROC_REGISTRY);
+
+	if (ch != NULL && msg_send_FETCH_CANCEL(ch, handle, &msg) < 0)
+		proc_kill(agent, PROC_REGISTRY, "does not read its channel");
+}
+
+static void
+unload(struct agent *agent, struct artifact *a)
+{
+	const struct msg_ring_remove ring = { 0 };
+	struct imsg_channel *telem = proc_channel(agent, PROC_TELEM);
+
+	if (telem != NULL && msg_send_RING_REMOVE(telem, a->handle, &ring) < 0)
+		log_line(LOG_LEVEL_WARN, a->listing.artifact_id, NULL,
+		    "telemd cannot be told that the program goes");
+	closer_close(agent->closer, a->custody, a->handle);
+	peer_bpf_forget(agent, a);
+	agent->snapshot_dirty = true;
+}
+
+static void
+act(struct agent *agent, const struct action *action)
+{
+	struct artifact *a = fleet_find(&agent->fleet, action->handle);
+
+	switch (action->type) {
+	case ACT_SAMPLE:
+		peer_bpf_sample(agent);
+		return;
+	case ACT_SAVE:
+		agent->state_dirty = true;
+		agent->snapshot_dirty = true;
+		return;
+	case ACT_DROP:
+		custody_free(action->custody, agent->closer);
+		agent->snapshot_dirty = true;
+		return;
+	case ACT_CANCEL:
+		cancel(agent, action->handle);
+		return;
+	case ACT_KILL:
+		proc_kill(agent, action->role, "did not answer in time");
+		return;
+	default:
+		break;
+	}
+	if (a == NULL)
+		return;
+	if (a->custody == NULL)
+		a->custody = custody_new();
+	agent->snapshot_dirty = true;
+	switch (action->type) {
+	case ACT_FETCH:
+		fetch(agent, a);
+		break;
+	case ACT_VERIFY:
+		peer_verify_start(agent, a);
+		break;
+	case ACT_LOAD:
+		peer_bpf_load(agent, a);
+		break;
+	case ACT_UNLOAD:
+		unload(agent, a);
+		break;
+	case ACT_EVENT:
+		events_add(agent, action);
+		break;
+	case ACT_RELEASE:
+		custody_release_files(a->custody);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+arm_deadline(struct agent *agent)
+{
+	int64_t at = fleet_next_deadline(&agent->fleet, moment_now());
+	struct itimerspec when = { 0 };
+
+	if (at != INT64_MAX) {
+		when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
+		when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
+	}
+	if (timerfd_settime(
+		agent->deadline_timer, TFD_TIMER_ABSTIME, &when, NULL) == -1)
+		log_error("timerfd_settime: %s", strerror(errno));
+}
+
+static void
+save(struct agent *agent)
+{
+	int r;
+
+	if (!agent->state_dirty)
+		return;
+	agent->state_dirty = false;
+	r = state_save(agent->state_dir, &agent->state);
+	if (r < 0 && !agent->state_failing)
+		log_error("cannot write the state to %s: %s; it is kept in "
+			  "memory and tried again at the next change",
+		    agent->config.state_dir, strerror(-r));
+	else if (r == 0 && agent->state_failing)
+		log_info("the state is written again");
+	agent->state_failing = r < 0;
+}
+
+/* Soon, and once for all changes that come together. */
+static void
+publish_soon(struct agent *agent)
+{
+	static const struct timeval soon = { .tv_usec = 5000 };
+
+	if (agent->snapshot_dirty &&
+	    !event_pending(agent->publish_event, EV_TIMEOUT, NULL))
+		(void)event_add(agent->publish_event, &soon);
+}
+
+void
+agent_act(struct agent *agent)
+{
+	struct action *action;
+
+	/* Carrying out one action may lead to others: not recursively. */
+	if (agent->acting)
+		return;
+	agent->acting = true;
+	while ((action = fleet_next_action(&agent->fleet)) != NULL) {
+		act(agent, action);
+		free(action);
+	}
+	agent->acting = false;
+	arm_deadline(agent);
+	save(agent);
+	publish_soon(agent);
+	if (agent->stopping && !agent->stopped &&
+	    fleet_is_empty(&agent->fleet) && events_waiting(agent->events) == 0)
+		agent_stopped(agent);
+}

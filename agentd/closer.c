@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The thread that closes what may take long to close.  Jobs go to it and come
+ * back as pointers over two pipes; nothing else is shared.
+ */
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "agentd/custody.h"
+#include "common/log.h"
+
+#define JOB_MAX (LOADPLAN_MAX_ATTACHES + LOADPLAN_MAX_PROGS + LOADPLAN_MAX_MAPS)
+
+struct job {
+	uint64_t cookie;
+	size_t count;
+	int fds[JOB_MAX];
+};
+
+struct closer {
+	int todo[2];
+	int done[2];
+	pthread_t thread;
+	struct event *event;
+	closer_done callback;
+	void *ctx;
+};
+
+static void *
+close_jobs(void *arg)
+{
+	struct closer *closer = arg;
+	struct job *job;
+	ssize_t n;
+	size_t i;
+
+	for (;;) {
+		n = read(closer->todo[0], &job, sizeof(job));
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n != (ssize_t)sizeof(job) || job == NULL)
+			return NULL;
+		for (i = 0; i < job->count; i++)
+			(void)close(job->fds[i]);
+		/* Pointers are smaller than PIPE_BUF: written whole. */
+		while (write(closer->done[1], &job, sizeof(job)) == -1 &&
+		    errno == EINTR)
+			continue;
+	}
+}
+
+static void
+handle_done(evutil_socket_t fd, short what, void *arg)
+{
+	struct closer *closer = arg;
+	struct job *job;
+	uint64_t cookie;
+
+	while (read(fd, &job, sizeof(job)) == (ssize_t)sizeof(job)) {
+		cookie = job->cookie;
+		free(job);
+		if (cookie != 0)
+			closer->callback(cookie, closer->ctx);
+	}
+}
+
+int
+closer_new(
+    struct closer **out, struct event_base *base, closer_done done, void *ctx)
+{
+	struct closer *closer = calloc(1, sizeof(*closer));
+	sigset_t all, old;
+	int r;
+
+	if (closer == NULL)
+		return -ENOMEM;
+	closer->callback = done;
+	closer->ctx = ctx;
+	if (pipe2(closer->todo, O_CLOEXEC) == -1 ||
+	    pipe2(closer->done, O_CLOEXEC) == -1 ||
+	    fcntl(closer->done[0], F_SETFL, O_NONBLOCK) == -1)
+		return -errno;
+	closer->event = event_new(
+	    base, closer->done[0], EV_READ | EV_PERSIST, handle_done, closer);
+	if (closer->event == NULL || event_add(closer->event, NULL) == -1)
+		return -ENOMEM;
+	/* Signals are the main thread's. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&closer->thread, NULL, close_jobs, closer);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0)
+		return -r;
+	*out = closer;
+	return 0;
+}
+
+void
+closer_free(struct closer *closer)
+{
+	struct job *end = NULL;
+	int i;
+
+	if (closer == NULL)
+		return;
+	if (write(closer->todo[1], &end, sizeof(end)) == (ssize_t)sizeof(end))
+		(void)pthread_join(closer->thread, NULL);
+	handle_done(closer->done[0], EV_READ, closer);
+	event_free(closer->event);
+	for (i = 0; i < 2; i++) {
+		fd_close(&closer->todo[i]);
+		fd_close(&closer->done[i]);
+	}
+	free(closer);
+}
+
+static void
+take(struct job *job, int *fd)
+{
+	if (*fd >= 0)
+		job->fds[job->count++] = fd_steal(fd);
+}
+
+void
+closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	size_t i;
+
+	if (job == NULL)
+		fatal("out of memory");
+	job->cookie = cookie;
+	for (i = 0; i < nitems(c->links); i++)
+		take(job, &c->links[i]);
+	for (i = 0; i < nitems(c->progs); i++)
+		take(job, &c->progs[i]);
+	for (i = 0; i < nitems(c->maps); i++)
+		take(job, &c->maps[i]);
+	if (job->count == 0 && cookie == 0) {
+		free(job);
+		return;
+	}
+	while (write(closer->todo[1], &job, sizeof(job)) == -1)
+		if (errno != EINTR)
+			fatal("closer: %s", strerror(errno));
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: ISC */
+#include "agentd/control.h"
+
+#include <event2/event.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "agentd/agent.h"
+#include "common/log.h"
+
+#define CLIENTS_MAX 32
+#define GROUP       "aegisflux"
+#define NO_GROUP    ((gid_t)-1)
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	struct control *control;
+	struct imsg_channel *channel;
+	bool is_root;
+	int32_t pid;
+};
+
+struct control {
+	struct agent *agent;
+	int fd;
+	gid_t group; /* looked up once: later the sandbox is closed */
+	struct event *event;
+	char path[CONFIG_SOCKET_SIZE];
+	TAILQ_HEAD(, client) clients;
+	unsigned int count;
+};
+
+static void
+drop_client(struct client *c)
+{
+	TAILQ_REMOVE(&c->control->clients, c, entry);
+	c->control->count--;
+	imsg_free(c->channel);
+	free(c);
+}
+
+static const char *
+refusal(int r)
+{
+	switch (r) {
+	case -ENOENT:
+		return "no such artifact";
+	case -EALREADY:
+		return "it is being unloaded already";
+	case -ESRCH:
+		return "it is not loaded";
+	case -EPERM:
+		return "only root may change something";
+	default:
+		return strerror(-r);
+	}
+}
+
+static int
+set_log_level(struct agent *agent, const char *word)
+{
+	struct msg_log_level msg = { 0 };
+	enum log_level level;
+	int role;
+
+	if (log_level_parse(word, &level) < 0)
+		return -EINVAL;
+	log_set_level(level);
+	msg.level = (uint32_t)level;
+	for (role = PROC_FIRST_WORKER; role <= PROC_LAST_WORKER; role++)
+		if (msg_send_LOG_LEVEL(
+			proc_channel(agent, (enum proc_role)role), 0, &msg) < 0)
+			continue; /* it will learn it when it starts */
+	return 0;
+}
+
+static int
+allow_downgrade(struct agent *agent, const struct msg_ctl_request *request)
+{
+	agent->state_dirty = true;
+	return state_name_allow_downgrade(
+	    &agent->state, request->artifact_id, request->version);
+}
+
+static int
+poll_now(struct agent *agent)
+{
+	const struct msg_fetch_poll msg = { 0 };
+
+	return msg_send_FETCH_POLL(proc_channel(agent, PROC_REGISTRY), 0, &msg);
+}
+
+static int
+change(struct agent *agent, const struct msg_ctl_request *request, char *text,
+    size_t size)
+{
+	struct rollback_cause cause = { .reason = ROLLBACK_MANUAL };
+
+	memcpy(cause.text, request->reason, sizeof(cause.text));
+	switch ((enum ctl_command)request->command) {
+	case CTL_ROLLBACK:
+		return fleet_rollback(
+		    &agent->fleet, request->artifact_id, &cause, moment_now());
+	case CTL_UNLOAD:
+		return fleet_unload(
+		    &agent->fleet, request->artifact_id, moment_now());
+	case CTL_PARDON:
+		return fleet_pardon(
+		    &agent->fleet, request->artifact_id, moment_now());
+	case CTL_ALLOW_DOWNGRADE:
+		return allow_downgrade(agent, request);
+	case CTL_POLL:
+		return poll_now(agent);
+	case CTL_LOG_LEVEL:
+		return set_log_level(agent, request->artifact_id);
+	case CTL_RELOAD:
+		return agent_reload(agent, text, size);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static bool
+request_is_sound(const struct msg_ctl_request *request)
+{
+	if (request->command >= CTL_COMMAND_MAX ||
+	    !MSG_TEXT_OK(request->artifact_id) ||
+	    !MSG_TEXT_OK(request->version) || !MSG_TEXT_OK(request->reason))
+		return false;
+	switch ((enum ctl_command)request->command) {
+	case CTL_SNAPSHOT:
+	case CTL_POLL:
+	case CTL_RELOAD:
+		return true;
+	default:
+		return MSG_ID_OK(request->artifact_id);
+	}
+}
+
+static int
+handle_request(struct imsg *m, void *ctx)
+{
+	const struct msg_ctl_request *request = msg_get_CTL_REQUEST(m);
+	struct client *c = ctx;
+	struct agent *agent = c->control->agent;
+	struct msg_ctl_reply reply = { 0 };
+	int fd = -1;
+
+	if (!request_is_sound(request))
+		return -EINVAL;
+	if (request->command == CTL_SNAPSHOT) {
+		fd = agent_make_snapshot(agent);
+		reply.result = fd < 0 ? fd : 0;
+	} else if (!c->is_root) {
+		reply.result = -EPERM;
+	} else {
+		log_line(LOG_LEVEL_INFO, request->artifact_id, NULL,
+		    "operator (pid %d) asked for command %u", c->pid,
+		    request->command);
+		reply.result =
+		    change(agent, request, reply.text, sizeof(reply.text));
+	}
+	if (reply.result < 0 && reply.text[0] == '\0')
+		str_copy_cut(
+		    reply.text, sizeof(reply.text), refusal(reply.result));
+	agent_act(agent);
+	return msg_send_CTL_REPLY(c->channel, m->id, &reply, fd);
+}
+
+static void
+handle_closed(int reason, const char *text, void *ctx)
+{
+	struct client *c = ctx;
+
+	if (reason != 0)
+		log_line(LOG_LEVEL_WARN, NULL, text,
+		    "control connection of pid %d closed", c->pid);
+	drop_client(c);
+}
+
+static const imsg_handler handlers[MSG_TYPE_MAX] = {
+	[MSG_CTL_REQUEST] = handle_request,
+};
+
+/* Is the peer in the group, by its own or a supplementary one? */
+static bool
+is_in_group(const struct control *c, int fd, const struct ucred *peer)
+{
+	gid_t groups[64];
+	socklen_t len = sizeof(groups);
+	size_t i;
+
+	if (c->group == NO_GROUP)
+		return false;
+	if (peer->gid == c->group)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == -1)
+		return false;
+	for (i = 0; i < len / sizeof(groups[0]); i++)
+		if (groups[i] == c->group)
+			return true;
+	return false;
+}
+
+static int
+add_client(struct control *control, int fd, const struct ucred *peer)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (c == NULL) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	c->control = control;
+	c->is_root = peer->uid == 0;
+	c->pid = peer->pid;
+	r = imsg_open(&c->channel, control->agent->base, fd, PROC_AGENTD,
+	    PROC_CTL, handlers, handle_closed, c);
+	if (r < 0) {
+		free(c);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&control->clients, c, entry);
+	control->count++;
+	return 0;
+}
+
+static void
+handle_accept(evutil_socket_t listener, short what, void *arg)
+{
+	struct control *c = arg;
+	_cleanup_fd_ int fd = -1;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd == -1)
+		return;
+	if (c->count >= CLIENTS_MAX ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		return;
+	if (peer.uid != 0 && !is_in_group(c, fd, &peer)) {
+		log_warn("control connection of uid %u refused: neither root "
+			 "nor in group " GROUP,
+		    peer.uid);
+		return;
+	}
+	if (add_client(c, fd_steal(&fd), &peer) < 0)
+		log_error("control connection: out of memory");
+}
+
+/* Does somebody answer at PATH? */
+static bool
+is_alive(const struct sockaddr_un *sun)
+{
+	_cleanup_fd_ int fd = -1;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	return fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0;
+}
+
+static int
+listen_at(struct control *c, const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	mode_t old;
+	int r;
+
+	r = str_copy(sun.sun_path, sizeof(sun.sun_path), path);
+	if (r < 0)
+		return r;
+	if (is_alive(&sun))
+		return -EADDRINUSE;
+	(void)unlink(path);
+	c->fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd == -1)
+		return -errno;
+	old = umask(0177);
+	r = bind(c->fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1
+	    ? -errno
+	    : 0;
+	(void)umask(old);
+	if (r < 0)
+		return r;
+	memcpy(c->path, sun.sun_path, sizeof(c->path));
+	if (c->group != NO_GROUP &&
+	    (chown(path, 0, c->group) == -1 || chmod(path, 0660) == -1))
+		return -errno;
+	return listen(c->fd, 8) == -1 ? -errno : 0;
+}
+
+int
+control_open(struct control **out, struct agent *agent, const char *path)
+{
+	struct control *c = calloc(1, sizeof(*c));
+	const struct group *group;
+	int r;
+
+	if (c == NULL)
+		return -ENOMEM;
+	TAILQ_INIT(&c->clients);
+	c->agent = agent;
+	c->fd = -1;
+	group = getgrnam(GROUP);
+	c->group = group != NULL ? group->gr_gid : NO_GROUP;
+	r = listen_at(c, path);
+	if (r == 0) {
+		c->event = event_new(
+		    agent->base, c->fd, EV_READ | EV_PERSIST, handle_accept, c);
+		if (c->event == NULL || event_add(c->event, NULL) == -1)
+			r = -ENOMEM;
+	}
+	if (r < 0) {
+		control_close(c);
+		return r;
+	}
+	*out = c;
+	return 0;
+}
+
+void
+control_close(struct control *c)
+{
+	struct client *client;
+
+	if (c == NULL)
+		return;
+	while ((client = TAILQ_FIRST(&c->clients)) != NULL)
+		drop_client(client);
+	if (c->event != NULL)
+		event_free(c->event);
+	fd_close(&c->fd);
+	if (c->path[0] != '\0')
+		(void)unlink(c->path);
+	free(c);
+}

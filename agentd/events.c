@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+#include "agentd/events.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "agentd/agent.h"
+#include "common/log.h"
+#include "common/uuid.h"
+
+/* Events that wait for a telemd that does not come back: about 14 MB. */
+#define EVENTS_MAX 2048
+
+struct queued {
+	TAILQ_ENTRY(queued) entry;
+	uint64_t number;
+	struct msg_event event;
+	int verifier_log;
+};
+
+struct event_queue {
+	TAILQ_HEAD(, queued) list;
+	size_t count;
+	uint64_t last_number;
+	uint64_t dropped[EVENT_TYPE_MAX];
+};
+
+struct event_queue *
+events_new(void)
+{
+	struct event_queue *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		fatal("out of memory");
+	TAILQ_INIT(&q->list);
+	return q;
+}
+
+static void
+remove_first(struct event_queue *q)
+{
+	struct queued *e = TAILQ_FIRST(&q->list);
+
+	TAILQ_REMOVE(&q->list, e, entry);
+	q->count--;
+	fd_close(&e->verifier_log);
+	free(e);
+}
+
+void
+events_free(struct event_queue *q)
+{
+	if (q == NULL)
+		return;
+	while (!TAILQ_EMPTY(&q->list))
+		remove_first(q);
+	free(q);
+}
+
+static bool
+is_kept(uint32_t type)
+{
+	return type != EVENT_PROGRAM_TELEMETRY && type != EVENT_AGENT_HEARTBEAT;
+}
+
+/* A descriptor may be sent more than once: each send consumes a copy. */
+static int
+copy_fd(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+keep(struct event_queue *q, const struct msg_event *event, int verifier_log)
+{
+	struct queued *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		fatal("out of memory");
+	e->number = q->last_number;
+	e->event = *event;
+	e->verifier_log = copy_fd(verifier_log);
+	TAILQ_INSERT_TAIL(&q->list, e, entry);
+	if (++q->count <= EVENTS_MAX)
+		return;
+	e = TAILQ_FIRST(&q->list);
+	if (q->dropped[e->event.type]++ == 0)
+		log_error("telemd has not accepted %u events: the oldest are "
+			  "dropped and counted",
+		    EVENTS_MAX);
+	remove_first(q);
+}
+
+static void
+send_event(struct agent *agent, const struct msg_event *event, int verifier_log)
+{
+	struct event_queue *q = agent->events;
+	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
+	int r;
+
+	q->last_number++;
+	if (is_kept(event->type))
+		keep(q, event, verifier_log);
+	r = msg_send_EVENT(ch, q->last_number, event, copy_fd(verifier_log));
+	if (r < 0 && !is_kept(event->type))
+		q->dropped[event->type]++;
+	if (r == -ENOBUFS)
+		proc_kill(agent, PROC_TELEM, "does not read its events");
+}
+
+static void
+describe_artifact(struct msg_event *event, const struct artifact *a)
+{
+	event->status = (uint32_t)a->status;
+	event->unload_reason = (uint32_t)a->unload_reason;
+	event->telemetry = a->telemetry;
+	memcpy(event->artifact_id, a->listing.artifact_id,
+	    sizeof(event->artifact_id));
+	memcpy(event->name, a->listing.name, sizeof(event->name));
+	memcpy(event->version, a->listing.version, sizeof(event->version));
+	event->rollback_reason = (uint32_t)a->cause.reason;
+	event->threshold = (uint32_t)a->cause.threshold;
+	event->value = a->cause.value;
+	event->limit = a->cause.limit;
+	memcpy(event->reason, a->cause.text, sizeof(event->reason));
+	if (a->error != NULL)
+		str_copy_cut(event->error, sizeof(event->error), a->error);
+}
+
+/* The same fact, for the log. */
+static void
+log_event(const struct msg_event *event)
+{
+	const char *id = event->artifact_id;
+
+	switch ((enum event_type)event->type) {
+	case EVENT_PROGRAM_LOADED:
+		log_line(LOG_LEVEL_INFO, id, NULL, "BPF program loaded: %s %s",
+		    event->name, event->version);
+		break;
+	case EVENT_PROGRAM_UNLOADED:
+		log_line(LOG_LEVEL_INFO, id, NULL,
+		    "BPF program unloaded: %s %s (%s)", event->name,
+		    event->version,
+		    unload_reason_name(
+			(enum unload_reason)event->unload_reason));
+		break;
+	case EVENT_PROGRAM_ERROR:
+		log_line(LOG_LEVEL_ERROR, id, event->error,
+		    "artifact %s %s is not running", event->name,
+		    event->version);
+		break;
+	case EVENT_PROGRAM_ROLLED_BACK:
+		log_line(LOG_LEVEL_WARN, id, NULL,
+		    "BPF program rolled back: %s %s (%s %s %g > %g)",
+		    event->name, event->version,
+		    rollback_reason_name(
+			(enum rollback_reason)event->rollback_reason),
+		    threshold_name((enum threshold)event->threshold),
+		    event->value, event->limit);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+events_add(struct agent *agent, const struct action *act)
+{
+	struct artifact *a = fleet_find(&agent->fleet, act->handle);
+	struct msg_event event = { .type = (uint32_t)act->event };
+	int verifier_log = -1;
+
+	if (a == NULL)
+		return;
+	event.wall_ns = clock_wall_ns();
+	uuid_make_v7(event.wall_ns, event.event_id);
+	describe_artifact(&event, a);
+	event.rollback_status = (uint32_t)act->rollback_status;
+	if (act->event == EVENT_PROGRAM_ERROR && a->custody != NULL)
+		verifier_log = a->custody->verifier_log;
+	log_event(&event);
+	send_event(agent, &event, verifier_log);
+	agent->snapshot_dirty = true;
+}
+
+void
+events_heartbeat(struct agent *agent)
+{
+	struct snapshot_reason reasons[HEALTH_REASONS_MAX];
+	struct msg_event event = { .type = EVENT_AGENT_HEARTBEAT };
+	size_t i, n;
+
+	event.wall_ns = clock_wall_ns();
+	uuid_make_v7(event.wall_ns, event.event_id);
+	event.uptime_sec =
+	    (clock_boot_ns() - agent->started.boot_ns) / NSEC_PER_SEC;
+	event.loaded_programs = fleet_loaded_count(&agent->fleet);
+	n = agent_health(agent, reasons, nitems(reasons));
+	event.health = n > 0 ? HEALTH_DEGRADED : HEALTH_HEALTHY;
+	for (i = 0; i < n; i++)
+		if (reasons[i].unhealthy)
+			event.health = HEALTH_UNHEALTHY;
+	for (i = 0; i < PROC_MAX; i++)
+		event.worker_restarts[i] = agent->workers[i].restarts;
+	send_event(agent, &event, -1);
+}
+
+void
+events_resend(struct agent *agent)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
+	struct queued *e;
+
+	TAILQ_FOREACH (e, &agent->events->list, entry)
+		if (msg_send_EVENT(
+			ch, e->number, &e->event, copy_fd(e->verifier_log)) < 0)
+			return; /* it is gone again: the next one gets them */
+}
+
+int
+events_accepted(struct event_queue *q, uint64_t number)
+{
+	if (number > q->last_number)
+		return -EINVAL;
+	while (
+	    !TAILQ_EMPTY(&q->list) && TAILQ_FIRST(&q->list)->number <= number)
+		remove_first(q);
+	return 0;
+}
+
+size_t
+events_waiting(const struct event_queue *q)
+{
+	return q->count;
+}
+
+uint64_t
+events_dropped(const struct event_queue *q, enum event_type type)
+{
+	return q->dropped[type];
+}

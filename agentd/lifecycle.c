@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What workers answered, and what follows from it: on to the next stage, try
+ * again later, or refused for good.
+ */
+#include <string.h>
+
+#include "agentd/backoff.h"
+#include "agentd/fleet.h"
+#include "agentd/semver.h"
+
+#define RETRY_FIRST_NS (1 * NSEC_PER_SEC)
+#define RETRY_CAP_NS   (300 * NSEC_PER_SEC)
+
+/* A worker that dies over one artifact this often dies because of it. */
+#define CRASHES_UNTIL_REFUSED 3
+
+/* To the stage STATUS, where the work is yet to be handed out. */
+static void
+enter_stage(struct artifact *a, enum program_status status)
+{
+	a->status = status;
+	a->working = false;
+	a->deadline_boot_ns = 0;
+	a->attempts = 0;
+	a->retry_boot_ns = 0;
+}
+
+/* Tell the world why A failed, unless it was told that already. */
+static void
+report_error(struct fleet *f, struct artifact *a)
+{
+	if (a->error == NULL || a->error_reported)
+		return;
+	a->error_reported = true;
+	fleet_event(f, EVENT_PROGRAM_ERROR, a);
+}
+
+/* What A was to bring back did not come: its way out is unloading. */
+static void
+finish_failed_restore(struct fleet *f, struct artifact *a)
+{
+	struct artifact *bad = fleet_find(f, a->predecessor);
+
+	a->restoring = false;
+	if (bad != NULL && bad->rolling_back && artifact_is_loaded(bad))
+		fleet_begin_unload(
+		    f, bad, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
+}
+
+static void
+refuse(struct fleet *f, struct artifact *a, enum program_status status,
+    struct moment now)
+{
+	if (a->restoring)
+		finish_failed_restore(f, a);
+	report_error(f, a);
+	fleet_bury(f, a, status, now);
+	fleet_act(f, ACT_RELEASE, a);
+}
+
+static void
+retry_later(struct fleet *f, struct artifact *a, enum program_status stage,
+    struct moment now)
+{
+	unsigned int attempts = a->attempts + 1;
+
+	report_error(f, a);
+	enter_stage(a, stage);
+	a->attempts = attempts;
+	a->retry_boot_ns =
+	    now.boot_ns + backoff_ns(attempts, RETRY_FIRST_NS, RETRY_CAP_NS);
+}
+
+void
+fleet_fetched(struct fleet *f, struct artifact *a, enum work_result result,
+    const char *error, struct moment now)
+{
+	if (a->status != STATUS_DOWNLOADING || !a->working)
+		return; /* a late answer for something cancelled */
+	if (result == WORK_OK) {
+		enter_stage(a, STATUS_VERIFYING);
+		fleet_tick(f, now);
+		return;
+	}
+	fleet_set_error(a, error);
+	if (result == WORK_TRANSIENT) {
+		retry_later(f, a, STATUS_DISCOVERED, now);
+	} else {
+		f->loads_failed++;
+		refuse(f, a, STATUS_FAILED, now);
+	}
+	fleet_tick(f, now);
+}
+
+/* What was loaded once stays good as long as it is listed. */
+static bool
+was_accepted(struct fleet *f, const struct artifact *a)
+{
+	return a->ever_loaded ||
+	    state_artifact_find(
+		f->state, a->listing.artifact_id, a->listing.sha256) != NULL;
+}
+
+/* Why a verified artifact must not be loaded all the same, or NULL. */
+static const char *
+check_policy(struct fleet *f, struct artifact *a, const struct verified *v,
+    struct moment now, char *text, size_t size)
+{
+	const struct artlist_entry *e = &a->listing;
+	const struct state_name *known;
+	char until[CLOCK_RFC3339_SIZE];
+
+	if (v->not_after_wall_ns != 0 && now.wall_ns > v->not_after_wall_ns) {
+		clock_format_rfc3339(v->not_after_wall_ns, until);
+		(void)snprintf(text, size,
+		    "not_after: the artifact was good until %s", until);
+		return text;
+	}
+	known = state_name_find(f->state, e->name);
+	if (known == NULL || was_accepted(f, a) ||
+	    strcmp(e->version, known->allow_downgrade) == 0 ||
+	    semver_compare(e->version, known->highest_version) >= 0)
+		return NULL;
+	(void)snprintf(text, size,
+	    "version %s is older than %s, which was accepted before: a "
+	    "downgrade needs 'aegisctl allow-downgrade %s %s'",
+	    e->version, known->highest_version, e->name, e->version);
+	return text;
+}
+
+static void
+accept_plan(struct fleet *f, struct artifact *a, const struct verified *v)
+{
+	a->max_ttl_sec =
+	    v->max_ttl_sec > INT64_MAX ? INT64_MAX : (int64_t)v->max_ttl_sec;
+	fleet_set_ttl(f, a);
+	a->limits = f->rules.limits;
+	rollback_tighten(&a->limits, &v->limits);
+	if (v->replaces[0] != '\0' && a->listing.replaces[0] == '\0' &&
+	    str_copy(a->listing.replaces, sizeof(a->listing.replaces),
+		v->replaces) < 0)
+		a->listing.replaces[0] = '\0';
+}
+
+/* From now on nothing older of this name is accepted. */
+static void
+remember_accepted(struct fleet *f, struct artifact *a, struct moment now)
+{
+	state_name_accept(f->state, a->listing.name, a->listing.version);
+	(void)fleet_remember(f, a, now);
+}
+
+/* The metadata may name what this one replaces; the entry did not. */
+static void
+find_named_predecessor(struct fleet *f, struct artifact *a)
+{
+	struct artifact *p;
+
+	if (a->predecessor != 0 || a->listing.replaces[0] == '\0')
+		return;
+	p = fleet_find_id(f, a->listing.replaces);
+	if (p != NULL && p != a && artifact_is_loaded(p))
+		a->predecessor = p->handle;
+}
+
+void
+fleet_verified(struct fleet *f, struct artifact *a, enum work_result result,
+    const char *error, const struct verified *v, struct moment now)
+{
+	char text[AEGIS_TEXT_SIZE * 2];
+
+	if (a->status != STATUS_VERIFYING || !a->working)
+		return;
+	if (result == WORK_OK) {
+		error = check_policy(f, a, v, now, text, sizeof(text));
+		if (error != NULL)
+			result = WORK_REFUSED;
+	}
+	if (result == WORK_OK) {
+		accept_plan(f, a, v);
+		find_named_predecessor(f, a);
+		remember_accepted(f, a, now);
+		enter_stage(a, STATUS_LOADING);
+		fleet_tick(f, now);
+		return;
+	}
+	fleet_set_error(a, error);
+	if (result == WORK_TRANSIENT) {
+		/* The bytes stay: only the checking is tried again. */
+		retry_later(f, a, STATUS_VERIFYING, now);
+	} else {
+		f->verify_refused++;
+		f->loads_failed++;
+		refuse(f, a, STATUS_FAILED, now);
+	}
+	fleet_tick(f, now);
+}
+
+/* A is in the kernel: what it replaces goes, or what it brings back stays. */
+static void
+settle_predecessor(struct fleet *f, struct artifact *a)
+{
+	struct artifact *p = fleet_find(f, a->predecessor);
+
+	a->predecessor = 0;
+	if (p == NULL || !artifact_is_loaded(p))
+		return;
+	if (a->restoring) {
+		fleet_begin_unload(
+		    f, p, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
+		return;
+	}
+	p->successor = a->handle;
+	fleet_begin_unload(f, p, UNLOAD_REPLACED, STATUS_UNLOADED);
+}
+
+static void
+remember_load(struct fleet *f, struct artifact *a, struct moment now)
+{
+	struct state_artifact *s;
+
+	if (!a->ever_loaded) {
+		a->ever_loaded = true;
+		a->first_loaded_boot_ns = now.boot_ns;
+	}
+	s = fleet_remember(f, a, now);
+	if (s == NULL || s->first_loaded_wall_ns != 0)
+		return;
+	s->first_loaded_wall_ns = now.wall_ns;
+	s->first_loaded_boot_ns = now.boot_ns;
+	memcpy(s->boot_id, f->boot_id, sizeof(s->boot_id));
+}
+
+static void
+loaded(struct fleet *f, struct artifact *a, struct moment now)
+{
+	enter_stage(a, STATUS_LOADED);
+	f->loads_ok++;
+	a->crashes = 0;
+	a->evicted = false;
+	a->loaded_boot_ns = now.boot_ns;
+	a->loaded_wall_ns = now.wall_ns;
+	a->load_order = ++f->next_load_order;
+	a->unload_reason = UNLOAD_NONE;
+	a->sampled_boot_ns = 0;
+	memset(&a->telemetry, 0, sizeof(a->telemetry));
+	memset(&a->watch, 0, sizeof(a->watch));
+	fleet_set_error(a, NULL);
+	remember_load(f, a, now);
+	fleet_event(f, EVENT_PROGRAM_LOADED, a);
+	settle_predecessor(f, a);
+	a->restoring = false;
+	fleet_act(f, ACT_SAMPLE, NULL);
+}
+
+/* The kernel's verifier said no: by configuration that is a rollback. */
+static void
+refused_by_verifier(struct fleet *f, struct artifact *a, struct moment now)
+{
+	if (!f->rules.rollback_verifier_failure || a->restoring) {
+		refuse(f, a, STATUS_FAILED, now);
+		return;
+	}
+	memset(&a->cause, 0, sizeof(a->cause));
+	a->cause.reason = ROLLBACK_VERIFIER_FAILURE;
+	a->cause.threshold = THRESHOLD_VERIFIER_FAILURE;
+	a->cause.value = 1;
+	f->rollbacks++;
+	fleet_record_rollback(f, a, ROLLBACK_INITIATED, now);
+	fleet_record_rollback(f, a, ROLLBACK_IN_PROGRESS, now);
+	refuse(f, a, STATUS_ROLLED_BACK, now);
+	fleet_record_rollback(f, a, ROLLBACK_COMPLETED, now);
+	fleet_event(f, EVENT_PROGRAM_ROLLED_BACK, a);
+}
+
+void
+fleet_load_done(struct fleet *f, struct artifact *a, enum work_result result,
+    const char *error, struct moment now)
+{
+	if (a->status != STATUS_LOADING || !a->working)
+		return;
+	a->working = false;
+	if (result == WORK_OK) {
+		loaded(f, a, now);
+		fleet_tick(f, now);
+		return;
+	}
+	fleet_set_error(a, error);
+	if (result == WORK_TRANSIENT && !a->restoring) {
+		retry_later(f, a, STATUS_LOADING, now);
+	} else {
+		f->loads_failed++;
+		if (result == WORK_VERIFIER)
+			refused_by_verifier(f, a, now);
+		else
+			refuse(f, a, STATUS_FAILED, now);
+	}
+	fleet_tick(f, now);
+}
+
+/* Which stage a worker works for. */
+static enum program_status
+stage_of(enum proc_role role)
+{
+	switch (role) {
+	case PROC_REGISTRY:
+		return STATUS_DOWNLOADING;
+	case PROC_VERIFY:
+		return STATUS_VERIFYING;
+	case PROC_BPF:
+		return STATUS_LOADING;
+	default:
+		return STATUS_MAX;
+	}
+}
+
+void
+fleet_worker_died(
+    struct fleet *f, enum proc_role role, const char *how, struct moment now)
+{
+	enum program_status stage = stage_of(role);
+	struct artifact *a, *next;
+	char text[AEGIS_TEXT_SIZE];
+
+	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (a->status != stage || !a->working)
+			continue;
+		if (stage == STATUS_DOWNLOADING) {
+			/* Bytes that fetchd chokes on are the server's. */
+			enter_stage(a, STATUS_DISCOVERED);
+			continue;
+		}
+		enter_stage(a, stage);
+		a->crashes++;
+		if (a->timed_out || a->crashes >= CRASHES_UNTIL_REFUSED) {
+			(void)snprintf(text, sizeof(text),
+			    "%s %s over this artifact%s", proc_name(role), how,
+			    a->timed_out ? ": no answer in time" : "");
+			fleet_set_error(a, text);
+			f->loads_failed++;
+			refuse(f, a, STATUS_FAILED, now);
+		}
+	}
+	fleet_tick(f, now);
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * bpfd: a verified object goes to it, descriptors come back.  It keeps
+ * nothing that matters: a new one is told of all that runs (adoption).
+ */
+#include "agentd/peer_bpf.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "agentd/agent.h"
+#include "common/log.h"
+
+static int
+copy_fd(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* The links that this artifact takes over from its predecessor. */
+static int
+send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
+    uint32_t *count)
+{
+	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
+	struct custody *c = a->custody;
+	struct msg_load_old_link old = { 0 };
+	uint32_t i;
+	int r;
+
+	*count = 0;
+	for (i = 0; i < LOADPLAN_MAX_ATTACHES; i++)
+		c->takes_over[i] = UINT32_MAX;
+	if (p == NULL || !artifact_is_loaded(p) ||
+	    custody_match(c, p->custody) == 0)
+		return 0;
+	for (i = 0; i < c->loadplan.header->attach_count; i++) {
+		if (c->takes_over[i] == UINT32_MAX)
+			continue;
+		old.attach = i;
+		r = msg_send_LOAD_OLD_LINK(ch, a->handle, &old,
+		    copy_fd(p->custody->links[c->takes_over[i]]));
+		if (r < 0)
+			return r;
+		(*count)++;
+	}
+	return 0;
+}
+
+static int
+send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a)
+{
+	struct msg_load_object object = { 0 };
+	struct msg_load_plan plan = { 0 };
+	struct msg_load_start start = { 0 };
+	int r;
+
+	memcpy(object.artifact_id, a->listing.artifact_id,
+	    sizeof(object.artifact_id));
+	memcpy(
+	    plan.artifact_id, a->listing.artifact_id, sizeof(plan.artifact_id));
+	r = msg_send_LOAD_OBJECT(
+	    ch, a->handle, &object, copy_fd(a->custody->object));
+	if (r == 0)
+		r = msg_send_LOAD_PLAN(
+		    ch, a->handle, &plan, copy_fd(a->custody->plan));
+	if (r == 0)
+		r = send_old_links(agent, ch, a, &start.old_links);
+	if (r == 0)
+		r = msg_send_LOAD_START(ch, a->handle, &start);
+	return r;
+}
+
+void
+peer_bpf_load(struct agent *agent, struct artifact *a)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+
+	if (ch == NULL || send_load(agent, ch, a) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
+void
+peer_bpf_forget(struct agent *agent, const struct artifact *a)
+{
+	const struct msg_bpf_forget forget = { 0 };
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+
+	if (ch != NULL && msg_send_BPF_FORGET(ch, a->handle, &forget) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
+void
+peer_bpf_sample(struct agent *agent)
+{
+	struct msg_bpf_sample sample = { .round = ++agent->sample_round };
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+
+	if (ch != NULL && msg_send_BPF_SAMPLE(ch, 0, &sample) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
+/* The artifact that bpfd is loading, with a plan; or NULL. */
+static struct artifact *
+being_loaded(struct agent *agent, const struct imsg *m)
+{
+	struct artifact *a = fleet_find(&agent->fleet, m->id);
+
+	if (a == NULL || a->status != STATUS_LOADING || !a->working ||
+	    a->custody->loadplan.header == NULL)
+		return NULL;
+	return a;
+}
+
+static int
+handle_prog(struct imsg *m, void *ctx)
+{
+	const struct msg_load_prog *prog = msg_get_LOAD_PROG(m);
+	struct artifact *a = being_loaded(ctx, m);
+
+	if (a == NULL)
+		return 0;
+	if (prog->index >= a->custody->loadplan.header->prog_count ||
+	    a->custody->progs[prog->index] >= 0)
+		return -EINVAL;
+	a->custody->progs[prog->index] = imsg_take_fd(m);
+	a->custody->prog_ids[prog->index] = prog->prog_id;
+	memcpy(
+	    a->custody->prog_tags[prog->index], prog->tag, sizeof(prog->tag));
+	return 0;
+}
+
+static int
+handle_map(struct imsg *m, void *ctx)
+{
+	const struct msg_load_map *map = msg_get_LOAD_MAP(m);
+	struct artifact *a = being_loaded(ctx, m);
+
+	if (a == NULL)
+		return 0;
+	if (map->index >= a->custody->loadplan.header->map_count ||
+	    a->custody->maps[map->index] >= 0)
+		return -EINVAL;
+	a->custody->maps[map->index] = imsg_take_fd(m);
+	return 0;
+}
+
+static int
+handle_link(struct imsg *m, void *ctx)
+{
+	const struct msg_load_link *link = msg_get_LOAD_LINK(m);
+	struct artifact *a = being_loaded(ctx, m);
+
+	if (a == NULL)
+		return 0;
+	if (link->attach >= a->custody->loadplan.header->attach_count ||
+	    a->custody->links[link->attach] >= 0)
+		return -EINVAL;
+	a->custody->links[link->attach] = imsg_take_fd(m);
+	a->custody->link_ids[link->attach] = link->link_id;
+	return 0;
+}
+
+/* The predecessor's link runs the new program now: it changes hands. */
+static int
+handle_updated(struct imsg *m, void *ctx)
+{
+	const struct msg_load_updated *updated = msg_get_LOAD_UPDATED(m);
+	struct agent *agent = ctx;
+	struct artifact *a = being_loaded(agent, m), *p;
+	uint32_t from;
+
+	if (a == NULL)
+		return 0;
+	if (updated->attach >= LOADPLAN_MAX_ATTACHES)
+		return -EINVAL;
+	from = a->custody->takes_over[updated->attach];
+	p = fleet_find(&agent->fleet, a->predecessor);
+	if (from == UINT32_MAX || p == NULL || p->custody->links[from] < 0 ||
+	    a->custody->links[updated->attach] >= 0)
+		return -EINVAL;
+	a->custody->links[updated->attach] = fd_steal(&p->custody->links[from]);
+	a->custody->link_ids[updated->attach] = p->custody->link_ids[from];
+	return 0;
+}
+
+static int
+handle_verifier_log(struct imsg *m, void *ctx)
+{
+	struct artifact *a = being_loaded(ctx, m);
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	int r;
+
+	if (a == NULL)
+		return 0;
+	r = memfd_map(m->fd, AEGIS_VERIFIER_LOG, &map);
+	if (r < 0)
+		return r;
+	fd_close(&a->custody->verifier_log);
+	a->custody->verifier_log = imsg_take_fd(m);
+	return 0;
+}
+
+static void
+count_load_time(struct observed *seen, const struct msg_load_done *done)
+{
+	static const uint64_t bounds_us[] = { 1000, 2000, 5000, 10000, 20000,
+		50000, 100000, 200000, 500000, 1000000, 2000000 };
+	uint64_t us = done->load_us + done->attach_us;
+	size_t i;
+
+	for (i = 0; i < nitems(bounds_us) && us > bounds_us[i]; i++)
+		continue;
+	seen->load_buckets[i]++;
+	seen->load_sum_us += us;
+}
+
+/* Program events skip agentd: their ring goes to telemd. */
+static void
+hand_over_rings(struct agent *agent, struct artifact *a)
+{
+	struct custody *c = a->custody;
+	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
+	struct msg_ring_add ring = { 0 };
+	uint32_t i;
+
+	if (ch == NULL)
+		return; /* telemd is told of all when it is ready */
+	memcpy(
+	    ring.artifact_id, a->listing.artifact_id, sizeof(ring.artifact_id));
+	memcpy(ring.name, a->listing.name, sizeof(ring.name));
+	memcpy(ring.version, a->listing.version, sizeof(ring.version));
+	for (i = 0; i < c->loadplan.header->map_count; i++) {
+		if (!(c->loadplan.maps[i].flags & LOADPLAN_MAP_EVENTS) ||
+		    c->maps[i] < 0)
+			continue;
+		ring.max_entries = c->loadplan.maps[i].max_entries;
+		if (msg_send_RING_ADD(
+			ch, a->handle, &ring, copy_fd(c->maps[i])) < 0)
+			log_line(LOG_LEVEL_WARN, a->listing.artifact_id, NULL,
+			    "telemd cannot be given the event ring");
+	}
+}
+
+void
+peer_bpf_hand_over_rings(struct agent *agent)
+{
+	struct artifact *a;
+
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
+		if (artifact_is_loaded(a) &&
+		    a->custody->loadplan.header != NULL)
+			hand_over_rings(agent, a);
+}
+
+static int
+handle_done(struct imsg *m, void *ctx)
+{
+	const struct msg_load_done *done = msg_get_LOAD_DONE(m);
+	struct agent *agent = ctx;
+	struct artifact *a = being_loaded(agent, m);
+	uint32_t i;
+
+	if (done->result >= WORK_RESULT_MAX ||
+	    !str_is_terminated(done->error, sizeof(done->error)))
+		return -EINVAL;
+	if (a == NULL)
+		return 0;
+	if (done->result == WORK_OK) {
+		for (i = 0; i < a->custody->loadplan.header->attach_count; i++)
+			if (a->custody->links[i] < 0)
+				return -EBADMSG; /* loaded, it said */
+		count_load_time(&agent->observed, done);
+		fd_close(&a->custody->verifier_log);
+		hand_over_rings(agent, a);
+	} else {
+		closer_close(agent->closer, a->custody, 0);
+	}
+	fleet_load_done(&agent->fleet, a, (enum work_result)done->result,
+	    done->error, moment_now());
+	return 0;
+}
+
+static int
+handle_sampled(struct imsg *m, void *ctx)
+{
+	const struct msg_bpf_sampled *sampled = msg_get_BPF_SAMPLED(m);
+	struct agent *agent = ctx;
+	struct artifact *a = fleet_find(&agent->fleet, m->id);
+
+	if (a != NULL)
+		fleet_sampled(&agent->fleet, a, sampled, moment_now());
+	return 0;
+}
+
+static int
+handle_sample_end(struct imsg *m, void *ctx)
+{
+	struct agent *agent = ctx;
+
+	agent->snapshot_dirty = true;
+	return 0;
+}
+
+static int
+configure(struct agent *agent, struct imsg_channel *ch)
+{
+	struct msg_bpf_config config = { 0 };
+
+	memcpy(
+	    config.cgroup_root, agent->cgroup_root, sizeof(config.cgroup_root));
+	return msg_send_BPF_CONFIG(ch, 0, &config);
+}
+
+/* Tell a new bpfd of what runs, so that it can sample it. */
+static int
+send_adoption(struct imsg_channel *ch, const struct artifact *a)
+{
+	const struct custody *c = a->custody;
+	struct msg_load_plan plan = { 0 };
+	struct msg_load_prog prog = { 0 };
+	struct msg_load_map map = { 0 };
+	uint32_t i;
+	int r;
+
+	memcpy(
+	    plan.artifact_id, a->listing.artifact_id, sizeof(plan.artifact_id));
+	r = msg_send_ADOPT_PLAN(ch, a->handle, &plan, copy_fd(c->plan));
+	for (i = 0; r == 0 && i < c->loadplan.header->prog_count; i++) {
+		if (c->progs[i] < 0)
+			continue;
+		prog.index = i;
+		prog.prog_id = c->prog_ids[i];
+		memcpy(prog.tag, c->prog_tags[i], sizeof(prog.tag));
+		r = msg_send_ADOPT_PROG(
+		    ch, a->handle, &prog, copy_fd(c->progs[i]));
+	}
+	for (i = 0; r == 0 && i < c->loadplan.header->map_count; i++) {
+		if (c->maps[i] < 0)
+			continue;
+		map.index = i;
+		r = msg_send_ADOPT_MAP(
+		    ch, a->handle, &map, copy_fd(c->maps[i]));
+	}
+	return r;
+}
+
+static void
+ready(struct agent *agent)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	struct artifact *a;
+
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
+		if (!artifact_is_loaded(a) || a->custody->plan < 0)
+			continue;
+		if (send_adoption(ch, a) < 0) {
+			proc_kill(agent, PROC_BPF, "does not read its channel");
+			return;
+		}
+	}
+	agent->fleet.can_load = true;
+	fleet_tick(&agent->fleet, moment_now());
+}
+
+/* What it was loading is half there: all of that goes. */
+static void
+died(struct agent *agent, const char *how)
+{
+	struct artifact *a;
+
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
+		if (a->status == STATUS_LOADING && a->working)
+			closer_close(agent->closer, a->custody, 0);
+	agent->fleet.can_load = false;
+	fleet_worker_died(&agent->fleet, PROC_BPF, how, moment_now());
+}
+
+static const imsg_handler handlers[MSG_TYPE_MAX] = {
+	[MSG_LOAD_PROG] = handle_prog,
+	[MSG_LOAD_MAP] = handle_map,
+	[MSG_LOAD_LINK] = handle_link,
+	[MSG_LOAD_UPDATED] = handle_updated,
+	[MSG_LOAD_VERIFIER_LOG] = handle_verifier_log,
+	[MSG_LOAD_DONE] = handle_done,
+	[MSG_BPF_SAMPLED] = handle_sampled,
+	[MSG_BPF_SAMPLE_END] = handle_sample_end,
+};
+
+const struct peer peer_bpf = {
+	.handlers = handlers,
+	.configure = configure,
+	.ready = ready,
+	.died = died,
+};

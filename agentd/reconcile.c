@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The list is the desired set: what is new, what stays, what replaces what,
+ * and what has gone.
+ */
+#include <string.h>
+
+#include "agentd/fleet.h"
+
+/* CONTRACT 1: an artifact is withdrawn when it misses 2 good polls. */
+#define POLLS_UNTIL_WITHDRAWN 2
+
+static bool
+same_params(const struct artifact *a, const struct artlist_entry *e,
+    const uint8_t *params)
+{
+	return a->listing.params_len == e->params_len &&
+	    (e->params_len == 0 ||
+		memcmp(a->params, params, e->params_len) == 0);
+}
+
+static bool
+same_content(const struct artifact *a, const struct artlist_entry *e)
+{
+	return strcmp(a->listing.artifact_id, e->artifact_id) == 0 &&
+	    memcmp(a->listing.sha256, e->sha256, sizeof(e->sha256)) == 0;
+}
+
+/* The record that stands for this entry, or NULL if it is new. */
+static struct artifact *
+find_entry(
+    struct fleet *f, const struct artlist_entry *e, const uint8_t *params)
+{
+	struct artifact *a;
+
+	TAILQ_FOREACH_REVERSE(a, &f->artifacts, artifact_list, entry)
+	if (same_content(a, e) && same_params(a, e, params))
+		return a;
+	return NULL;
+}
+
+/* May A, listed again, come back after it was replaced? */
+static bool
+may_return(struct fleet *f, const struct artifact *a)
+{
+	const struct artifact *next;
+
+	if (a->status != STATUS_UNLOADED || a->evicted ||
+	    a->unload_reason == UNLOAD_OPERATOR)
+		return false;
+	next = fleet_find(f, a->successor);
+	return next == NULL ||
+	    (strcmp(next->listing.artifact_id, a->listing.artifact_id) != 0 &&
+		strcmp(next->listing.replaces, a->listing.artifact_id) != 0);
+}
+
+static void
+keep_entry(struct fleet *f, struct artifact *a, const struct artlist_entry *e)
+{
+	bool was_listed = a->listed;
+
+	a->listed = true;
+	a->missing_polls = 0;
+	a->listing.ttl_sec = e->ttl_sec;
+	memcpy(a->listing.signature, e->signature, sizeof(e->signature));
+	memcpy(a->listing.replaces, e->replaces, sizeof(e->replaces));
+	fleet_set_ttl(f, a);
+	if (!was_listed && may_return(f, a)) {
+		a->status = STATUS_DISCOVERED;
+		a->successor = 0;
+		a->attempts = 0;
+		a->retry_boot_ns = 0;
+	}
+}
+
+/* Has this id and checksum ended before, perhaps under an earlier agentd? */
+static void
+recall(struct fleet *f, struct artifact *a, struct moment now)
+{
+	const struct state_artifact *s;
+
+	s = state_artifact_find(
+	    f->state, a->listing.artifact_id, a->listing.sha256);
+	if (s == NULL)
+		return;
+	if (s->first_loaded_wall_ns != 0) {
+		a->ever_loaded = true;
+		a->first_loaded_boot_ns = now.boot_ns -
+		    state_age_ns(s, now.boot_ns, now.wall_ns, f->boot_id);
+	}
+	if (s->tombstone != 0) {
+		a->status = (enum program_status)s->tombstone;
+		a->unload_reason = (enum unload_reason)s->unload_reason;
+		fleet_set_error(a, s->error);
+		a->error_reported = true;
+	} else if (artifact_expires_boot_ns(a) <= now.boot_ns) {
+		fleet_bury(f, a, STATUS_EXPIRED, now);
+	}
+}
+
+/* Can P stay in the kernel until A takes its place? */
+static bool
+can_be_replaced(const struct artifact *p, const struct artifact *a)
+{
+	return p != a && artifact_is_loaded(p);
+}
+
+/* What A replaces: the same id's older record, the one it names, or one of
+ * its name that the list has dropped. */
+static struct artifact *
+find_predecessor(struct fleet *f, const struct artifact *a)
+{
+	struct artifact *p;
+
+	TAILQ_FOREACH (p, &f->artifacts, entry)
+		if (can_be_replaced(p, a) &&
+		    strcmp(p->listing.artifact_id, a->listing.artifact_id) == 0)
+			return p;
+	if (a->listing.replaces[0] != '\0')
+		TAILQ_FOREACH (p, &f->artifacts, entry)
+			if (can_be_replaced(p, a) &&
+			    strcmp(p->listing.artifact_id,
+				a->listing.replaces) == 0)
+				return p;
+	TAILQ_FOREACH (p, &f->artifacts, entry)
+		if (can_be_replaced(p, a) && !p->listed &&
+		    strcmp(p->listing.name, a->listing.name) == 0)
+			return p;
+	return NULL;
+}
+
+/* Is another one already to take P's place? */
+static bool
+has_successor(struct fleet *f, const struct artifact *p)
+{
+	const struct artifact *a;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (a != p && a->predecessor == p->handle && a->listed)
+			return true;
+	return false;
+}
+
+static void
+find_predecessors(struct fleet *f)
+{
+	struct artifact *a, *p;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry) {
+		if (!a->listed || !artifact_is_pending(a) || a->restoring ||
+		    fleet_find(f, a->predecessor) != NULL)
+			continue;
+		p = find_predecessor(f, a);
+		a->predecessor =
+		    p != NULL && !has_successor(f, p) ? p->handle : 0;
+	}
+}
+
+/* Older records of the same id that never got into the kernel are moot. */
+static void
+drop_superseded(struct fleet *f, const struct artifact *newer)
+{
+	struct artifact *a, *next;
+
+	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (a == newer ||
+		    strcmp(a->listing.artifact_id,
+			newer->listing.artifact_id) != 0)
+			continue;
+		a->listed = false;
+		if (artifact_is_pending(a) ||
+		    (artifact_is_over(a) && a->successor == 0))
+			fleet_remove(f, a);
+	}
+}
+
+static void
+add_entry(struct fleet *f, const struct artlist_entry *e, const uint8_t *params,
+    struct moment now)
+{
+	struct artifact *a = fleet_add(f, e, params);
+
+	recall(f, a, now);
+	drop_superseded(f, a);
+}
+
+static void
+handle_missing(struct fleet *f, struct artifact *a)
+{
+	if (++a->missing_polls < POLLS_UNTIL_WITHDRAWN)
+		return;
+	if (artifact_is_loaded(a)) {
+		if (f->rules.unload_withdrawn && !has_successor(f, a))
+			fleet_begin_unload(
+			    f, a, UNLOAD_WITHDRAWN, STATUS_UNLOADED);
+		return;
+	}
+	/* In the kernel, on its way out, or kept for probation: not yet. */
+	if (a->status == STATUS_UNLOADING ||
+	    (a->working && a->status == STATUS_LOADING) || a->restoring ||
+	    a->successor != 0)
+		return;
+	fleet_remove(f, a);
+}
+
+static void
+look_for_missing(struct fleet *f)
+{
+	struct artifact *a, *next;
+
+	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (!a->listed)
+			handle_missing(f, a);
+	}
+}
+
+void
+fleet_list_unchanged(struct fleet *f, struct moment now)
+{
+	if (f->stopping || !f->list_seen)
+		return;
+	look_for_missing(f);
+	fleet_tick(f, now);
+}
+
+/* When the state is full, it forgets what was seen longest ago. */
+static void
+mark_seen(struct fleet *f, struct moment now)
+{
+	const struct artifact *a;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (a->listed)
+			state_artifact_seen(f->state, a->listing.artifact_id,
+			    a->listing.sha256, now.wall_ns);
+}
+
+void
+fleet_apply_list(struct fleet *f, const struct artlist *list, struct moment now)
+{
+	const struct artlist_entry *e;
+	struct artifact *a;
+	uint32_t i, n = list->header->entry_count;
+	_cleanup_free_ struct artifact **known = calloc(n + 1, sizeof(*known));
+
+	if (known == NULL || f->stopping)
+		return;
+	f->list_seen = true;
+	for (i = 0; i < n; i++) {
+		e = &list->entries[i];
+		known[i] = find_entry(f, e, list->data + e->params_off);
+	}
+	/* A record that stands for an entry must not seem gone meanwhile. */
+	TAILQ_FOREACH (a, &f->artifacts, entry) {
+		for (i = 0; i < n && known[i] != a; i++)
+			continue;
+		if (i == n)
+			a->listed = false;
+	}
+	for (i = 0; i < n; i++)
+		if (known[i] != NULL)
+			keep_entry(f, known[i], &list->entries[i]);
+	for (i = 0; i < n; i++) {
+		e = &list->entries[i];
+		if (known[i] == NULL)
+			add_entry(f, e, list->data + e->params_off, now);
+	}
+	find_predecessors(f);
+	mark_seen(f, now);
+	look_for_missing(f);
+	fleet_tick(f, now);
+}

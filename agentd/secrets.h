@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Secrets on their way: read from where the configuration says, sealed into
+ * a memfd, given to the one worker that uses it, wiped here.
+ */
+#ifndef AGENTD_SECRETS_H
+#define AGENTD_SECRETS_H
+
+#include "common/msg.h"
+
+/*
+ * Send the file PATH as a secret of KIND; "" sends nothing.  A file that
+ * cannot be read is logged with its reason and -errno returned: the worker
+ * is started again with back-off until it can.
+ */
+int secrets_send_file(struct imsg_channel *ch, enum secret_kind kind,
+    const char *path) _must_check_;
+
+/* The same with the text itself. */
+int secrets_send_text(struct imsg_channel *ch, enum secret_kind kind,
+    const char *text) _must_check_;
+
+#endif
