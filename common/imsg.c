@@ -182,6 +182,19 @@ schema_breach(const struct imsg_channel *ch, const struct imsg_header *hdr,
 	return NULL;
 }
 
+/*
+ * recvmsg() gives 0 for the end and for a message without a byte, which only
+ * a peer sends that wants to look dead: only the end hangs up as well.
+ */
+static bool
+is_hung_up(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLRDHUP };
+
+	return poll(&pfd, 1, 0) == 1 &&
+	    (pfd.revents & (POLLRDHUP | POLLHUP)) != 0;
+}
+
 /* Read one message and handle it.  1: did; 0: nothing more for now. */
 static int
 read_one(struct imsg_channel *ch)
@@ -223,7 +236,7 @@ read_one(struct imsg_channel *ch)
 		return 0;
 	}
 	m.fd = take_received_fd(&msg, &fds);
-	if (n == 0) {
+	if (n == 0 && is_hung_up(ch->fd)) {
 		fd_close(&m.fd);
 		channel_finish(ch, 0, "closed by peer");
 		return 0;
@@ -300,8 +313,9 @@ send_one(struct imsg_channel *ch, const struct imsg_header *hdr,
 		c->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
+	/* ECONNRESET is said once, to whoever comes first: then EPIPE. */
 	while (sendmsg(ch->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
-		if (errno != EINTR)
+		if (errno != EINTR && errno != ECONNRESET)
 			return -errno;
 	}
 	return 0;
@@ -324,7 +338,8 @@ await_room(struct imsg_channel *ch, int r)
 	return r;
 }
 
-static void
+/* 0: sent, or waiting for room; else the peer is gone and the queue too. */
+static int
 send_queued(struct imsg_channel *ch)
 {
 	struct imsg_out *out;
@@ -340,17 +355,19 @@ send_queued(struct imsg_channel *ch)
 		 * A dead peer is reported by the reading side, after what
 		 * it had still said; here the rest of the queue is moot.
 		 */
-		if (await_room(ch, r) < 0)
+		r = await_room(ch, r);
+		if (r < 0)
 			while ((out = TAILQ_FIRST(&ch->queue)) != NULL)
 				out_free(ch, out);
-		return;
+		return r;
 	}
+	return 0;
 }
 
 static void
 handle_writable(evutil_socket_t fd, short what, void *arg)
 {
-	send_queued(arg);
+	(void)send_queued(arg);
 }
 
 int
@@ -440,17 +457,23 @@ imsg_flush(struct imsg_channel *ch, int timeout_ms)
 	int64_t until = clock_boot_ns() + timeout_ms * NSEC_PER_MSEC;
 	struct pollfd pfd = { .fd = ch->fd, .events = POLLOUT };
 	int64_t left;
+	bool later;
+	int r;
 
 	for (;;) {
-		send_queued(ch);
 		if (ch->finished)
 			return -EPIPE;
+		r = send_queued(ch);
+		if (r < 0)
+			return r;
 		if (TAILQ_EMPTY(&ch->queue))
 			return 0;
 		left = (until - clock_boot_ns()) / NSEC_PER_MSEC;
 		if (left <= 0)
 			return -ETIMEDOUT;
-		if (poll(&pfd, 1, left > 5 ? 5 : (int)left) == -1 &&
+		/* There is room, and still it does not go: just wait. */
+		later = event_pending(ch->retry_event, EV_TIMEOUT, NULL) != 0;
+		if (poll(&pfd, later ? 0 : 1, left > 5 ? 5 : (int)left) == -1 &&
 		    errno != EINTR)
 			return -errno;
 	}
