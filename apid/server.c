@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -13,8 +14,9 @@
  * civetweb gives a thread to each connection, idle ones too, so threads are
  * what a slow client uses up: there are many, and they cost little.
  */
-#define THREADS      "256"
-#define THREAD_STACK (256 * 1024)
+#define THREADS        "256"
+#define KEEP_ALIVE_MAX 128 /* with more connections none is kept open */
+#define THREAD_STACK   (256 * 1024)
 
 struct server {
 	struct mg_context *ctx;
@@ -24,6 +26,7 @@ struct server {
 	char *text;        /* where its messages go while it starts */
 	size_t text_size;
 	int listener; /* civetweb's number for our socket; not owned */
+	atomic_int connections; /* that have a thread */
 };
 
 /*
@@ -67,36 +70,76 @@ send_reply(struct mg_connection *conn, const char *bytes, size_t len)
 	(void)mg_write(conn, bytes, len);
 }
 
+/* One pass over the headers for all that matter. */
+static void
+read_headers(const struct mg_request_info *info, struct request *req)
+{
+	const struct {
+		const char *name;
+		const char **value;
+	} wanted[] = {
+		{ "Accept", &req->accept },
+		{ "Accept-Encoding", &req->accept_encoding },
+		{ "Authorization", &req->authorization },
+		{ "If-None-Match", &req->if_none_match },
+	};
+	const struct mg_header *h;
+	size_t k;
+	int i;
+
+	for (i = 0; i < info->num_headers; i++) {
+		h = &info->http_headers[i];
+		for (k = 0; k < nitems(wanted); k++)
+			if (strcasecmp(h->name, wanted[k].name) == 0)
+				*wanted[k].value = h->value;
+		if (strcasecmp(h->name, "Transfer-Encoding") == 0)
+			req->has_body = true;
+	}
+}
+
 /* Every request comes here before civetweb looks at it itself. */
 static int
 handle_request(struct mg_connection *conn)
 {
 	const struct mg_request_info *info = mg_get_request_info(conn);
-	const struct request req = {
+	struct server *server = server_of(conn);
+	struct request req = {
 		.method = info->request_method,
 		.path = info->local_uri != NULL ? info->local_uri : "",
-		.authorization = mg_get_header(conn, "Authorization"),
-		.accept = mg_get_header(conn, "Accept"),
-		.accept_encoding = mg_get_header(conn, "Accept-Encoding"),
-		.if_none_match = mg_get_header(conn, "If-None-Match"),
-		.has_body = info->content_length > 0 ||
-		    mg_get_header(conn, "Transfer-Encoding") != NULL,
+		.has_body = info->content_length > 0,
 	};
 	static const char no_memory[] = "HTTP/1.1 503 Service Unavailable\r\n"
 					"Content-Length: 0\r\n"
 					"Cache-Control: no-store\r\n\r\n";
 	struct reply reply = { 0 };
 
-	if (routes_answer(server_of(conn)->routes, &req, &reply) < 0) {
+	read_headers(info, &req);
+	if (routes_answer(server->routes, &req, &reply) < 0) {
 		send_reply(conn, no_memory, sizeof(no_memory) - 1);
 		return 503;
 	}
-	/* A body is never read: what follows the headers is not looked at. */
-	if (reply.close)
+	/*
+	 * A body is never read: what follows the headers is not looked at.
+	 * And when threads get scarce nobody keeps one for a next request.
+	 */
+	if (reply.close || atomic_load(&server->connections) > KEEP_ALIVE_MAX)
 		mg_disable_connection_keep_alive(conn);
 	send_reply(conn, reply.bytes, reply.len);
 	answer_unref(reply.answer);
 	return (int)reply.status;
+}
+
+static int
+handle_opened(const struct mg_connection *conn, void **conn_data)
+{
+	atomic_fetch_add(&server_of(conn)->connections, 1);
+	return 0;
+}
+
+static void
+handle_closed(const struct mg_connection *conn)
+{
+	atomic_fetch_sub(&server_of(conn)->connections, 1);
 }
 
 /* civetweb could not make a request of what came: JSON like all errors. */
@@ -231,6 +274,8 @@ server_start(struct server **out, struct routes *routes, int fd, void *tls_ctx,
 		.begin_request = handle_request,
 		.log_message = handle_log,
 		.http_error = handle_http_error,
+		.init_connection = handle_opened,
+		.connection_closed = handle_closed,
 		.external_ssl_ctx = tls_ctx != NULL ? handle_ssl_ctx : NULL,
 	};
 	const char *options[nitems(options_plain)];
