@@ -2,8 +2,6 @@
 #include "fetchd/http.h"
 
 #include <curl/curl.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <openssl/ssl.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -12,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "fetchd/http_check.h"
+#include "fetchd/multi.h"
 #include "fetchd/tls.h"
 #include "fetchd/url.h"
 
@@ -31,110 +30,17 @@ struct http_request {
 	char curl_error[CURL_ERROR_SIZE];
 };
 
+static void finish(CURL *easy, int code);
+
 struct http {
+	struct multi *multi;
 	struct event_base *base;
-	CURLM *multi;
-	struct event timer;
 	struct tls *tls; /* NULL: plain http */
 	bool tls_changed;
 	struct url_origin origin;
 	char *headers[HEADERS]; /* "Name: value" */
 	TAILQ_HEAD(, http_request) requests;
 };
-
-struct http_socket {
-	struct event event;
-};
-
-/* ---- libcurl's sockets and timer on libevent ---- */
-
-static void finish_requests(struct http *h);
-
-static void
-handle_socket(evutil_socket_t fd, short what, void *arg)
-{
-	struct http *h = arg;
-	int mask, running;
-
-	mask = (what & EV_READ ? CURL_CSELECT_IN : 0) |
-	    (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-	(void)curl_multi_socket_action(h->multi, fd, mask, &running);
-	finish_requests(h);
-}
-
-static void
-handle_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct http *h = arg;
-	int running;
-
-	(void)curl_multi_socket_action(
-	    h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	finish_requests(h);
-}
-
-static int
-want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *sockp)
-{
-	struct http *h = arg;
-	struct http_socket *s = sockp;
-	short events = EV_PERSIST;
-
-	if (what == CURL_POLL_REMOVE) {
-		if (s != NULL) {
-			(void)event_del(&s->event);
-			free(s);
-		}
-		(void)curl_multi_assign(h->multi, fd, NULL);
-		return 0;
-	}
-	if (s == NULL) {
-		s = calloc(1, sizeof(*s));
-		if (s == NULL)
-			return -1;
-		(void)curl_multi_assign(h->multi, fd, s);
-	} else {
-		(void)event_del(&s->event);
-	}
-	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-		events |= EV_READ;
-	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-		events |= EV_WRITE;
-	if (event_assign(&s->event, h->base, fd, events, handle_socket, h) !=
-		0 ||
-	    event_add(&s->event, NULL) != 0)
-		return -1;
-	return 0;
-}
-
-static int
-want_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	struct http *h = arg;
-	struct timeval tv = { .tv_sec = timeout_ms / 1000,
-		.tv_usec = timeout_ms % 1000 * 1000 };
-
-	if (timeout_ms < 0)
-		return event_del(&h->timer) == 0 ? 0 : -1;
-	return evtimer_add(&h->timer, &tv) == 0 ? 0 : -1;
-}
-
-static int
-open_multi(struct http *h)
-{
-	h->multi = curl_multi_init();
-	if (h->multi == NULL)
-		return -ENOMEM;
-	if (curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket) !=
-		CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_timer) !=
-		CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK ||
-	    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, 6L) != CURLM_OK)
-		return -EINVAL;
-	return 0;
-}
 
 /*
  * After new TLS material: connections made with the old one must not carry
@@ -144,11 +50,18 @@ open_multi(struct http *h)
 static int
 drop_old_connections(struct http *h)
 {
+	struct multi *fresh;
+	int r;
+
 	if (!h->tls_changed || !TAILQ_EMPTY(&h->requests))
 		return 0;
-	(void)curl_multi_cleanup(h->multi);
+	r = multi_new(&fresh, h->base, finish);
+	if (r < 0)
+		return r;
+	multi_free(h->multi);
+	h->multi = fresh;
 	h->tls_changed = false;
-	return open_multi(h);
+	return 0;
 }
 
 /* ---- one request ---- */
@@ -198,7 +111,7 @@ free_request(struct http_request *req)
 
 	TAILQ_REMOVE(&req->http->requests, req, entry);
 	if (req->easy != NULL) {
-		(void)curl_multi_remove_handle(req->http->multi, req->easy);
+		multi_remove(req->http->multi, req->easy);
 		curl_easy_cleanup(req->easy);
 	}
 	for (item = req->headers; item != NULL; item = item->next)
@@ -298,9 +211,7 @@ add_to_multi(struct http_request *req)
 		req->http->origin.https ? "https" : "http") != CURLE_OK ||
 	    curl_easy_setopt(req->easy, CURLOPT_URL, req->url) != CURLE_OK)
 		return -EINVAL;
-	if (curl_multi_add_handle(req->http->multi, req->easy) != CURLM_OK)
-		return -ENOMEM;
-	return 0;
+	return multi_add(req->http->multi, req->easy);
 }
 
 int
@@ -380,7 +291,7 @@ follow(struct http_request *req)
 		return http_check_fail(&req->check, -ENOMEM, "out of memory");
 	free(req->url);
 	req->url = where;
-	(void)curl_multi_remove_handle(req->http->multi, req->easy);
+	multi_remove(req->http->multi, req->easy);
 	if (add_to_multi(req) < 0)
 		return http_check_fail(
 		    &req->check, -ETIMEDOUT, "redirects took too long");
@@ -402,19 +313,29 @@ copy_header(struct http_request *req, const char *name, char *out, size_t size)
 }
 
 static void
-finish(struct http_request *req, CURLcode code)
+finish(CURL *easy, int code)
 {
+	struct http_request *req = NULL;
 	struct http_answer answer = { 0 };
-	void (*done)(const struct http_answer *, void *) = req->get.done;
-	void *ctx = req->get.ctx;
+	struct http_end end = { .code = code };
+	long os_errno = 0;
+	void (*done)(const struct http_answer *, void *);
+	void *ctx;
 	int r;
+
+	(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &req);
+	done = req->get.done;
+	ctx = req->get.ctx;
+	end.text = req->curl_error;
 
 	if (code == CURLE_OK) {
 		r = follow(req);
 		if (r > 0)
 			return;
 	}
-	http_check_verdict(&req->check, code, req->curl_error, req->get.limits);
+	(void)curl_easy_getinfo(req->easy, CURLINFO_OS_ERRNO, &os_errno);
+	end.os_errno = (int)os_errno;
+	http_check_verdict(&req->check, &end, req->get.limits);
 	answer.result = req->check.fault;
 	answer.status = req->check.status;
 	answer.size = req->check.body_len;
@@ -431,23 +352,6 @@ finish(struct http_request *req, CURLcode code)
 	}
 	free_request(req);
 	done(&answer, ctx);
-}
-
-static void
-finish_requests(struct http *h)
-{
-	struct http_request *req;
-	CURLMsg *m;
-	int left;
-
-	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		req = NULL;
-		(void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &req);
-		if (req != NULL)
-			finish(req, m->data.result);
-	}
 }
 
 /* ---- the client ---- */
@@ -500,10 +404,6 @@ http_new(struct http **out, struct event_base *base, const char *base_url,
 		return -ENOMEM;
 	TAILQ_INIT(&h->requests);
 	h->base = base;
-	if (evtimer_assign(&h->timer, base, handle_timer, h) != 0) {
-		free(h);
-		return -ENOMEM;
-	}
 	r = url_origin(base_url, &h->origin);
 	if (r < 0)
 		(void)snprintf(error, size,
@@ -512,7 +412,7 @@ http_new(struct http **out, struct event_base *base, const char *base_url,
 	if (r == 0)
 		r = http_set_tls(h, secrets, error, size);
 	if (r == 0)
-		r = open_multi(h);
+		r = multi_new(&h->multi, base, finish);
 	if (r < 0) {
 		http_free(h);
 		return r;
@@ -530,9 +430,7 @@ http_free(struct http *h)
 		return;
 	while (!TAILQ_EMPTY(&h->requests))
 		free_request(TAILQ_FIRST(&h->requests));
-	if (h->multi != NULL)
-		(void)curl_multi_cleanup(h->multi);
-	(void)event_del(&h->timer);
+	multi_free(h->multi);
 	for (i = 0; i < HEADERS; i++) {
 		if (h->headers[i] != NULL)
 			explicit_bzero(h->headers[i], strlen(h->headers[i]));

@@ -47,11 +47,15 @@ int http_check_body(struct http_check *c, size_t len) _must_check_;
 
 bool http_check_is_redirect(const struct http_check *c);
 
-/*
- * The transfer is over with libcurl's CODE: fill in fault and text unless
- * the answer was a good one.
- */
-void http_check_verdict(struct http_check *c, int code, const char *curl_error,
+/* How libcurl ended the transfer. */
+struct http_end {
+	int code;         /* CURLcode */
+	int os_errno;     /* of connect(2); 0: unknown */
+	const char *text; /* libcurl's own words, or "" */
+};
+
+/* The transfer is over: fill in fault and text unless all was well. */
+void http_check_verdict(struct http_check *c, const struct http_end *end,
     const struct http_limits *limits);
 
 #endif

@@ -46,6 +46,7 @@ secrets_take(struct secrets *s, struct imsg *m)
 {
 	const struct msg_secret *secret = msg_get_SECRET(m);
 	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	size_t len;
 	char *copy;
 	int r;
 
@@ -54,22 +55,25 @@ secrets_take(struct secrets *s, struct imsg *m)
 	r = memfd_map(m->fd, AEGIS_SECRET_MAX, &map);
 	if (r < 0)
 		return r;
-	if (map.len == 0 || memchr(map.data, '\0', map.len) != NULL ||
-	    (secret->kind == SECRET_TOKEN &&
-		!token_is_fit(map.data, map.len))) {
+	/* Editors end a file with a line end, which no token has. */
+	for (len = map.len; secret->kind == SECRET_TOKEN && len > 0 &&
+	     strchr("\r\n", ((const char *)map.data)[len - 1]) != NULL;)
+		len--;
+	if (len == 0 || memchr(map.data, '\0', len) != NULL ||
+	    (secret->kind == SECRET_TOKEN && !token_is_fit(map.data, len))) {
 		log_error("the %s cannot be used: it is empty, or holds "
 			  "characters that do not belong there",
 		    kind_names[secret->kind]);
 		return 0;
 	}
-	copy = malloc(map.len + 1);
+	copy = malloc(len + 1);
 	if (copy == NULL)
 		return -ENOMEM;
-	memcpy(copy, map.data, map.len);
-	copy[map.len] = '\0';
+	memcpy(copy, map.data, len);
+	copy[len] = '\0';
 	forget(s, secret->kind);
 	s->item[secret->kind].text = copy;
-	s->item[secret->kind].len = map.len;
+	s->item[secret->kind].len = len;
 	return 0;
 }
 
