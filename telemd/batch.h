@@ -46,7 +46,8 @@ struct batch {
 	uint64_t ring_position;
 	int64_t born_ns;    /* on the boot clock */
 	uint32_t count;     /* of records */
-	bool busy;          /* the publisher is reading it */
+	unsigned int refs;  /* threads that read it beside its list */
+	bool gone;          /* in no list: whoever lets go last frees it */
 	bool spooled;       /* on disk too: not the ring's business any more */
 	struct jsonbuf buf; /* the records */
 };

@@ -232,11 +232,21 @@ pipeline_confirm(struct pipeline *p, uint64_t seq)
 		pipeline_forget_locked(p, b);
 		if (!b->spooled)
 			pipeline_safe_locked(p, b);
-		batch_free(b);
+		if (b->refs == 0)
+			batch_free(b);
+		else
+			b->gone = true;
 	}
 	pipeline_accept_locked(p);
 	(void)pthread_mutex_unlock(&p->mu);
 	pipeline_wake_main(p);
+}
+
+void
+pipeline_release_locked(struct pipeline *p, struct batch *b)
+{
+	if (--b->refs == 0 && b->gone)
+		batch_free(b);
 }
 
 void

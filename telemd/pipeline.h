@@ -80,8 +80,10 @@ struct pipeline {
 	struct batch_list memory; /* for the publisher, by number */
 	size_t memory_bytes;
 	size_t volatile_bytes;
+	uint64_t placed; /* all up to this one is in memory, spool, or lost */
 	uint64_t confirmed; /* the broker has all up to this one */
 
+	bool spool_full;
 	bool connected;
 	bool ever_connected;
 	uint64_t reconnects;
@@ -122,6 +124,9 @@ void pipeline_reply(
 void pipeline_wake_main(struct pipeline *p);
 void pipeline_note(struct pipeline *p, enum log_level level, const char *error,
     const char *fmt, ...) _printf_(4, 5);
+
+/* Let go of a batch whose refs were counted up under the lock. */
+void pipeline_release_locked(struct pipeline *p, struct batch *b);
 
 /* Into p->memory, and out of it again; the batch stays the caller's. */
 void pipeline_remember_locked(struct pipeline *p, struct batch *b);

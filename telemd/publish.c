@@ -9,6 +9,7 @@
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000
 #define RETRY_WAIT_MS 2000
+#define ACK_TRIES     10
 
 #define STATUS_SUBJECT "agent.rollback.status"
 
@@ -37,84 +38,150 @@ send_replies(struct publisher *pub)
 	}
 }
 
-/* The first batch in memory that is not published; it is marked busy. */
+/*
+ * The first batch in memory that is not published, held, and up to which
+ * number everything has its place: what the spool holds beyond it may have
+ * company that is still on its way.
+ */
 static struct batch *
-take_batch(struct publisher *pub)
+hold_batch(struct publisher *pub, uint64_t *horizon)
 {
 	struct pipeline *p = pub->pipeline;
 	struct batch *b;
 
 	(void)pthread_mutex_lock(&p->mu);
+	*horizon = p->placed;
 	TAILQ_FOREACH (b, &p->memory, entry)
 		if (b->last_seq > pub->published)
 			break;
+	if (b != NULL && b->first_seq > *horizon)
+		b = NULL;
 	if (b != NULL)
-		b->busy = true;
+		b->refs++;
 	(void)pthread_mutex_unlock(&p->mu);
 	return b;
 }
 
 static void
-count_sent(struct publisher *pub, const uint64_t *sent)
+release_batch(struct publisher *pub, struct batch *b)
 {
-	struct pipeline *p = pub->pipeline;
-	int i;
+	if (b == NULL)
+		return;
+	(void)pthread_mutex_lock(&pub->pipeline->mu);
+	pipeline_release_locked(pub->pipeline, b);
+	(void)pthread_mutex_unlock(&pub->pipeline->mu);
+}
 
-	(void)pthread_mutex_lock(&p->mu);
-	for (i = 0; i < EVENT_TYPE_MAX; i++)
-		p->sent[i] += sent[i];
-	(void)pthread_mutex_unlock(&p->mu);
+/* The next record of a stream that is not published; NULL: none for now. */
+static const struct record *
+peek(struct publisher *pub, enum spool_stream stream)
+{
+	struct publish_source *src = &pub->sources[stream];
+	const struct record *r;
+
+	for (;;) {
+		if (src->off == src->len) {
+			src->off = 0;
+			src->len = spool_read(pub->spool, stream, src->buf,
+			    SPOOL_READ_SIZE, pub->lost);
+			if (src->len == 0)
+				return NULL;
+		}
+		r = (const void *)(src->buf + src->off);
+		if (r->seq > pub->published)
+			return r;
+		src->off += record_size(r);
+	}
 }
 
 static int
-publish_batch(struct publisher *pub, struct batch *b, uint64_t *sent)
+publish_record(struct publisher *pub, const struct record *r)
+{
+	int rc = broker_publish(pub->broker, r, record_subject(pub, r));
+
+	if (rc == 0) {
+		pub->published = r->seq;
+		pub->sent[r->type]++;
+	}
+	return rc;
+}
+
+static int
+publish_batch(struct publisher *pub, const struct batch *b, size_t *bytes)
 {
 	const struct record *r;
 	size_t off = 0;
 	int rc = 0;
 
-	while (rc == 0 && (r = batch_next(b, &off)) != NULL) {
-		if (r->seq <= pub->published)
-			continue;
-		rc = broker_publish(pub->broker, r, record_subject(pub, r));
-		if (rc == 0) {
-			pub->published = r->seq;
-			sent[r->type]++;
-		}
-	}
-	(void)pthread_mutex_lock(&pub->pipeline->mu);
-	b->busy = false;
-	(void)pthread_mutex_unlock(&pub->pipeline->mu);
+	while (rc == 0 && (r = batch_next(b, &off)) != NULL)
+		if (r->seq > pub->published)
+			rc = publish_record(pub, r);
+	*bytes += b->buf.len;
 	return rc;
 }
 
-/* Publish until nothing is left or a chunk is full.  1: did something. */
+/* Records of one stream, as long as none of another place comes before. */
 static int
-publish_chunk(struct publisher *pub, uint64_t *sent)
+publish_stream(struct publisher *pub, enum spool_stream stream, uint64_t limit,
+    size_t *bytes)
 {
-	size_t bytes = 0;
-	struct batch *b;
-	int r, did = 0;
+	const struct record *r;
+	int rc = 0;
 
-	while (bytes < CHUNK_BYTES && (b = take_batch(pub)) != NULL) {
-		bytes += b->buf.len;
-		r = publish_batch(pub, b, sent);
-		if (r < 0)
-			return r;
-		did = 1;
+	while (rc == 0 && *bytes < CHUNK_BYTES &&
+	    (r = peek(pub, stream)) != NULL && r->seq < limit) {
+		*bytes += record_size(r);
+		rc = publish_record(pub, r);
 	}
-	return did;
+	return rc;
+}
+
+/* From the place with the lowest number.  1: did; 0: there is nothing. */
+static int
+publish_lowest(struct publisher *pub, size_t *bytes)
+{
+	const struct record *r;
+	uint64_t horizon, seqs[SPOOL_STREAMS], memory, other;
+	struct batch *b = hold_batch(pub, &horizon);
+	int i, lowest, rc;
+
+	memory = horizon + 1;
+	if (b != NULL)
+		memory = b->first_seq > pub->published ? b->first_seq
+						       : pub->published + 1;
+	for (i = 0; i < SPOOL_STREAMS; i++) {
+		r = peek(pub, (enum spool_stream)i);
+		seqs[i] = r != NULL ? r->seq : UINT64_MAX;
+	}
+	lowest = seqs[SPOOL_EVENTS] < seqs[SPOOL_VIOLATIONS] ? SPOOL_EVENTS
+							     : SPOOL_VIOLATIONS;
+	other = seqs[SPOOL_STREAMS - 1 - lowest];
+	if (seqs[lowest] < memory) {
+		rc = publish_stream(pub, (enum spool_stream)lowest,
+		    memory < other ? memory : other, bytes);
+	} else if (b != NULL) {
+		rc = publish_batch(pub, b, bytes);
+	} else {
+		/* All that has a place is published, or was dropped. */
+		if (horizon > pub->published)
+			pub->published = horizon;
+		return 0;
+	}
+	release_batch(pub, b);
+	return rc < 0 ? rc : 1;
 }
 
 /* Begin again after what the broker is known to have. */
 static void
-rewind_to_confirmed(struct publisher *pub)
+rewind_to_flushed(struct publisher *pub)
 {
-	struct pipeline *p = pub->pipeline;
+	int i;
 
-	(void)pthread_mutex_lock(&p->mu);
-	pub->published = p->confirmed;
-	(void)pthread_mutex_unlock(&p->mu);
+	pub->published = pub->flushed;
+	memset(pub->sent, 0, sizeof(pub->sent));
+	for (i = 0; i < SPOOL_STREAMS; i++)
+		pub->sources[i].off = pub->sources[i].len = 0;
+	spool_rewind(pub->spool);
 }
 
 static bool
@@ -135,10 +202,15 @@ stopping(struct publisher *pub)
 static int
 await_broker(struct publisher *pub)
 {
+	unsigned int tries = 0;
 	int r;
 
 	do {
 		r = broker_flush(pub->broker, FLUSH_WAIT_MS);
+		/* An ack of JetStream's that got lost does not come again;
+		 * it knows what it has by the Nats-Msg-Id. */
+		if (pub->broker->stream[0] != '\0' && ++tries == ACK_TRIES)
+			break;
 	} while (r == -EAGAIN && broker_epoch(pub->broker) == pub->epoch &&
 	    !stopping(pub));
 	if (r == 0 && broker_epoch(pub->broker) != pub->epoch)
@@ -146,27 +218,49 @@ await_broker(struct publisher *pub)
 	return r;
 }
 
+/* The broker has all that was published. */
+static void
+confirm(struct publisher *pub)
+{
+	struct pipeline *p = pub->pipeline;
+	int i;
+
+	(void)pthread_mutex_lock(&p->mu);
+	for (i = 0; i < EVENT_TYPE_MAX; i++) {
+		p->sent[i] += pub->sent[i];
+		p->dropped[i] += pub->lost[i];
+		pub->sent[i] = pub->lost[i] = 0;
+	}
+	(void)pthread_mutex_unlock(&p->mu);
+	pub->flushed = pub->published;
+	spool_confirm(pub->spool, pub->flushed);
+	/* A failure is said by the store thread, which writes it as well. */
+	if (seqstate_store(pub->seqstate, 0, pub->flushed, NULL) < 0)
+		pub->seqstate->failed = true;
+	pipeline_confirm(p, pub->flushed);
+}
+
 /* One round: publish, flush, confirm.  1: did something; 0: nothing to do. */
 static int
 publish_round(struct publisher *pub)
 {
-	uint64_t sent[EVENT_TYPE_MAX] = { 0 };
 	uint64_t epoch = broker_epoch(pub->broker);
+	size_t bytes = 0;
 	int r;
 
 	if (epoch != pub->epoch) {
 		pub->epoch = epoch;
-		rewind_to_confirmed(pub);
+		rewind_to_flushed(pub);
 	}
 	send_replies(pub);
-	r = publish_chunk(pub, sent);
-	if (r == 1) {
-		r = await_broker(pub);
-		if (r == 0) {
-			pipeline_confirm(pub->pipeline, pub->published);
-			count_sent(pub, sent);
-			return 1;
-		}
+	do {
+		r = publish_lowest(pub, &bytes);
+	} while (r == 1 && bytes < CHUNK_BYTES);
+	if (r >= 0 && pub->published > pub->flushed) {
+		r = bytes > 0 ? await_broker(pub) : 0;
+		if (r == 0)
+			confirm(pub);
+		r = r == 0 ? 1 : r;
 	}
 	if (r < 0) {
 		pub->epoch = 0;
@@ -179,12 +273,10 @@ static void
 idle(struct publisher *pub, unsigned int ms)
 {
 	struct pipeline *p = pub->pipeline;
-	const struct batch *last;
 
 	(void)pthread_mutex_lock(&p->mu);
-	last = TAILQ_LAST(&p->memory, batch_list);
 	if (!p->stop && STAILQ_EMPTY(&p->replies) &&
-	    (last == NULL || last->last_seq <= pub->published))
+	    p->placed <= pub->published)
 		pipeline_wait_locked(p, &p->publish_wake, ms);
 	(void)pthread_mutex_unlock(&p->mu);
 }
@@ -207,6 +299,7 @@ publish_run(void *arg)
 	struct publisher *pub = arg;
 	int r;
 
+	pub->published = pub->flushed;
 	while (!stopping(pub)) {
 		if (broker_open(pub->broker) < 0) {
 			back_off(pub, RETRY_WAIT_MS);
@@ -223,9 +316,8 @@ publish_run(void *arg)
 			idle(pub, IDLE_WAIT_MS);
 	}
 	/* What is on its way gets a last chance. */
-	if (broker_is_connected(pub->broker))
-		while (publish_round(pub) == 1)
-			continue;
+	while (broker_is_connected(pub->broker) && publish_round(pub) == 1)
+		continue;
 	broker_close(pub->broker);
 	nats_ReleaseThreadMemory();
 	return NULL;

@@ -5,19 +5,305 @@
 
 #define TICK_MS 250
 
+/* Life cycle events kept in memory when the disk takes none. */
+#define UNSAFE_BYTES_MAX (8u << 20)
+
 static void
-store_batch_locked(struct store *st, struct batch *b)
+say_failure(struct store *st, int r)
+{
+	if (st->failing)
+		return;
+	st->failing = true;
+	if (r == -EDQUOT)
+		pipeline_note(st->pipeline, LOG_LEVEL_WARN, NULL,
+		    "the spool is full (AGENT_SPOOL_MAX_MB): events are "
+		    "dropped, violations first; they are counted");
+	else
+		pipeline_note(st->pipeline, LOG_LEVEL_ERROR, strerror(-r),
+		    "the spool cannot be written: events are kept in memory "
+		    "until NATS has them");
+}
+
+/* Append to the spool; drops and failures are counted and said. */
+static int
+append(struct store *st, struct batch *b)
+{
+	struct pipeline *p = st->pipeline;
+	uint64_t dropped[EVENT_TYPE_MAX] = { 0 }, any = 0;
+	int i, r;
+
+	r = spool_append(st->spool, b, dropped);
+	for (i = 0; i < EVENT_TYPE_MAX; i++)
+		any += dropped[i];
+	if (r == -ENODEV)
+		return r;
+	if (r < 0 || any > 0)
+		say_failure(st, r < 0 ? r : -EDQUOT);
+	else if (st->failing) {
+		st->failing = false;
+		pipeline_note(p, LOG_LEVEL_INFO, NULL, "the spool has room");
+	}
+	(void)pthread_mutex_lock(&p->mu);
+	p->spool_full = st->failing;
+	for (i = 0; i < EVENT_TYPE_MAX; i++)
+		p->dropped[i] += dropped[i];
+	(void)pthread_mutex_unlock(&p->mu);
+	return r;
+}
+
+static bool
+is_behind_locked(struct pipeline *p)
+{
+	const struct batch *oldest = TAILQ_FIRST(&p->memory);
+
+	return !p->connected || p->memory_bytes > PIPELINE_MEMORY_MAX / 2 ||
+	    (oldest != NULL &&
+		clock_boot_ns() - oldest->born_ns > PIPELINE_BEHIND_NS);
+}
+
+static bool
+is_behind(struct pipeline *p)
+{
+	bool behind;
+
+	(void)pthread_mutex_lock(&p->mu);
+	behind = is_behind_locked(p);
+	(void)pthread_mutex_unlock(&p->mu);
+	return behind;
+}
+
+/* The first batch of CLASS that is in memory alone, held; or NULL. */
+static struct batch *
+hold_first_unspooled(struct pipeline *p, enum event_class class)
+{
+	struct batch *b;
+
+	(void)pthread_mutex_lock(&p->mu);
+	TAILQ_FOREACH (b, &p->memory, entry)
+		if (b->class == class && !b->spooled)
+			break;
+	if (b != NULL)
+		b->refs++;
+	(void)pthread_mutex_unlock(&p->mu);
+	return b;
+}
+
+/*
+ * B is on disk now.  The publisher may be reading it; then it stays until
+ * the broker has it, and what is on disk is skipped by its number.
+ */
+static void
+mark_spooled(struct pipeline *p, struct batch *b)
+{
+	(void)pthread_mutex_lock(&p->mu);
+	if (!b->gone) {
+		if (b->class == EVENT_DURABLE)
+			p->unsafe--;
+		b->spooled = true;
+		pipeline_safe_locked(p, b);
+		if (b->refs == 1) {
+			pipeline_forget_locked(p, b);
+			b->gone = true;
+		}
+	}
+	pipeline_release_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
+/*
+ * Bring all batches of CLASS from memory to disk, oldest first, so that a
+ * stream stays in the order of its numbers.  -errno: at least one is left.
+ */
+static int
+move_to_spool(struct store *st, enum event_class class)
+{
+	struct pipeline *p = st->pipeline;
+	struct batch *b;
+	int r;
+
+	while ((b = hold_first_unspooled(p, class)) != NULL) {
+		r = append(st, b);
+		if (r == 0) {
+			mark_spooled(p, b);
+			continue;
+		}
+		(void)pthread_mutex_lock(&p->mu);
+		pipeline_release_locked(p, b);
+		(void)pthread_mutex_unlock(&p->mu);
+		return r;
+	}
+	return 0;
+}
+
+static void
+remember(struct pipeline *p, struct batch *b)
+{
+	(void)pthread_mutex_lock(&p->mu);
+	pipeline_remember_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
+static void
+drop(struct pipeline *p, struct batch *b)
+{
+	(void)pthread_mutex_lock(&p->mu);
+	pipeline_drop_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
+/* B is on disk and nowhere else. */
+static void
+let_go(struct pipeline *p, struct batch *b)
+{
+	(void)pthread_mutex_lock(&p->mu);
+	pipeline_safe_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+	batch_free(b);
+}
+
+/* True when something was appended and wants a sync. */
+static bool
+place_durable(struct store *st, struct batch *b)
+{
+	struct pipeline *p = st->pipeline;
+	size_t bytes;
+
+	/* Older ones that the disk did not take go first, or none does. */
+	if (move_to_spool(st, EVENT_DURABLE) == 0 && append(st, b) == 0) {
+		let_go(p, b);
+		return true;
+	}
+	(void)pthread_mutex_lock(&p->mu);
+	bytes = p->memory_bytes;
+	if (bytes > UNSAFE_BYTES_MAX && !p->connected)
+		pipeline_drop_locked(p, b);
+	else
+		pipeline_remember_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+	return false;
+}
+
+static void
+place_violations(struct store *st, struct batch *b)
+{
+	struct pipeline *p = st->pipeline;
+	int r;
+
+	if (!is_behind(p) && spool_is_empty(st->spool, SPOOL_VIOLATIONS)) {
+		remember(p, b);
+		return;
+	}
+	r = move_to_spool(st, EVENT_VIOLATION);
+	if (r == 0)
+		r = append(st, b);
+	if (r == 0)
+		let_go(p, b);
+	else if (r == -EDQUOT)
+		drop(p, b);
+	else
+		/* The ring keeps what does not fit into memory. */
+		remember(p, b);
+}
+
+static void
+place_volatile(struct store *st, struct batch *b)
 {
 	struct pipeline *p = st->pipeline;
 
-	if (b->event_number > p->seen)
-		p->seen = b->event_number;
-	if (b->class == EVENT_VOLATILE &&
-	    (!p->connected || p->volatile_bytes > PIPELINE_VOLATILE_MAX)) {
+	(void)pthread_mutex_lock(&p->mu);
+	if (!p->connected || p->volatile_bytes > PIPELINE_VOLATILE_MAX)
 		pipeline_drop_locked(p, b);
-		return;
+	else
+		pipeline_remember_locked(p, b);
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
+static bool
+place(struct store *st, struct batch *b)
+{
+	if (b->count == 0) {
+		batch_free(b); /* a number to accept, and no more */
+		return false;
 	}
-	pipeline_remember_locked(p, b);
+	switch (b->class) {
+	case EVENT_DURABLE:
+		return place_durable(st, b);
+	case EVENT_VIOLATION:
+		place_violations(st, b);
+		return false;
+	default:
+		place_volatile(st, b);
+		return false;
+	}
+}
+
+/*
+ * A group: all that came since the last one.  The numbers are kept before
+ * anybody can see them, and one sync is enough for all.
+ */
+static void
+place_group(struct store *st, struct batch_list *group)
+{
+	struct pipeline *p = st->pipeline;
+	uint64_t last_seq = 0, number = 0, dropped[EVENT_TYPE_MAX];
+	bool sync = false;
+	struct batch *b;
+	int r;
+
+	TAILQ_FOREACH (b, group, entry)
+		if (b->count > 0)
+			last_seq = b->last_seq;
+	(void)pthread_mutex_lock(&p->mu);
+	memcpy(dropped, p->dropped, sizeof(dropped));
+	(void)pthread_mutex_unlock(&p->mu);
+	if (last_seq != 0) {
+		r = seqstate_store(st->seqstate, last_seq + 1, 0, dropped);
+		if (r < 0)
+			say_failure(st, r);
+	}
+	while ((b = TAILQ_FIRST(group)) != NULL) {
+		TAILQ_REMOVE(group, b, entry);
+		if (b->event_number > number)
+			number = b->event_number;
+		sync |= place(st, b);
+	}
+	(void)pthread_mutex_lock(&p->mu);
+	if (last_seq != 0)
+		p->placed = last_seq;
+	(void)pthread_cond_signal(&p->publish_wake);
+	(void)pthread_mutex_unlock(&p->mu);
+	r = sync ? spool_sync(st->spool) : 0;
+	if (r < 0)
+		say_failure(st, r);
+	(void)pthread_mutex_lock(&p->mu);
+	if (number > p->seen)
+		p->seen = number;
+	pipeline_accept_locked(p);
+	(void)pthread_mutex_unlock(&p->mu);
+	pipeline_wake_main(p);
+}
+
+/* Time has passed: what waits too long in memory goes to disk. */
+static void
+tick(struct store *st)
+{
+	struct pipeline *p = st->pipeline;
+	unsigned int unsafe;
+
+	if (st->spool->dir == -1)
+		return;
+	if (is_behind(p) && move_to_spool(st, EVENT_VIOLATION) == -EDQUOT)
+		return;
+	(void)pthread_mutex_lock(&p->mu);
+	unsafe = p->unsafe;
+	(void)pthread_mutex_unlock(&p->mu);
+	if (unsafe == 0 || move_to_spool(st, EVENT_DURABLE) < 0 ||
+	    spool_sync(st->spool) < 0)
+		return;
+	(void)pthread_mutex_lock(&p->mu);
+	pipeline_accept_locked(p);
+	(void)pthread_mutex_unlock(&p->mu);
+	pipeline_wake_main(p);
 }
 
 void *
@@ -25,25 +311,22 @@ store_run(void *arg)
 {
 	struct store *st = arg;
 	struct pipeline *p = st->pipeline;
-	struct batch *b;
+	struct batch_list group;
+	bool stop = false;
 
-	(void)pthread_mutex_lock(&p->mu);
-	for (;;) {
-		if (TAILQ_EMPTY(&p->in)) {
-			if (p->stop)
-				break;
+	while (!stop) {
+		TAILQ_INIT(&group);
+		(void)pthread_mutex_lock(&p->mu);
+		if (TAILQ_EMPTY(&p->in) && !p->stop)
 			pipeline_wait_locked(p, &p->store_wake, TICK_MS);
-			continue;
-		}
-		while ((b = TAILQ_FIRST(&p->in)) != NULL) {
-			TAILQ_REMOVE(&p->in, b, entry);
-			p->in_bytes -= b->buf.len;
-			store_batch_locked(st, b);
-		}
-		pipeline_accept_locked(p);
-		(void)pthread_cond_signal(&p->publish_wake);
-		pipeline_wake_main(p);
+		TAILQ_CONCAT(&group, &p->in, entry);
+		p->in_bytes = 0;
+		stop = p->stop && TAILQ_EMPTY(&group);
+		(void)pthread_mutex_unlock(&p->mu);
+		if (!TAILQ_EMPTY(&group))
+			place_group(st, &group);
+		else
+			tick(st);
 	}
-	(void)pthread_mutex_unlock(&p->mu);
 	return NULL;
 }

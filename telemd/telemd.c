@@ -29,9 +29,11 @@ report_state(struct telemd *t, bool always)
 	m.bad_signals = p->bad_signals;
 	memcpy(m.sent, p->sent, sizeof(m.sent));
 	memcpy(m.dropped, p->dropped, sizeof(m.dropped));
+	m.spool_full = p->spool_full;
 	str_copy_cut(m.error, sizeof(m.error), p->error);
 	(void)pthread_mutex_unlock(&p->mu);
 	str_scrub(m.error, sizeof(m.error));
+	spool_usage(&t->spool, &m.spooled_bytes, &m.spooled_events);
 	if (!always && m.connected == t->last_state.connected &&
 	    m.spool_full == t->last_state.spool_full &&
 	    strcmp(m.error, t->last_state.error) == 0)
@@ -46,26 +48,6 @@ static void
 handle_state_timer(evutil_socket_t fd, short what, void *arg)
 {
 	report_state(arg, true);
-}
-
-static void
-report_accepted(struct telemd *t)
-{
-	struct pipeline *p = &t->pipeline;
-	struct msg_event_accepted m = { .next_seq = t->next_seq };
-	uint64_t accepted;
-	int r;
-
-	(void)pthread_mutex_lock(&p->mu);
-	accepted = p->accepted;
-	(void)pthread_mutex_unlock(&p->mu);
-	if (accepted <= t->last_accepted)
-		return;
-	r = msg_send_EVENT_ACCEPTED(t->worker.agentd, accepted, &m);
-	if (r == 0)
-		t->last_accepted = accepted;
-	else if (r != -EPIPE)
-		log_warn("cannot accept events: %s", strerror(-r));
 }
 
 static void
@@ -96,7 +78,7 @@ handle_wake(evutil_socket_t fd, short what, void *arg)
 	    errno != EAGAIN && errno != EINTR)
 		log_error("eventfd: %s", strerror(errno));
 	write_notes(t);
-	report_accepted(t);
+	events_report_accepted(t);
 	signals_forward(t);
 	report_state(t, false);
 }
@@ -114,7 +96,7 @@ handle_config(struct imsg *m, void *ctx)
 	t->configured = true;
 	t->violation_rate = c->violation_rate;
 	t->spool_max_bytes = c->spool_max_bytes;
-	t->next_seq = c->next_seq != 0 ? c->next_seq : 1;
+	t->next_seq = c->next_seq;
 	if (str_copy(t->agent_version, sizeof(t->agent_version),
 		c->agent_version) < 0 ||
 	    str_copy(t->publisher.subject, sizeof(t->publisher.subject),
@@ -156,50 +138,6 @@ handle_spool(struct imsg *m, void *ctx)
 }
 
 static int
-handle_event(struct imsg *m, void *ctx)
-{
-	struct telemd *t = ctx;
-	const struct msg_event *e = msg_get_EVENT(m);
-	_cleanup_memfd_map_ struct memfd_map log = { 0 };
-	struct event_context context = {
-		.host_id = t->worker.host_id,
-		.agent_version = t->agent_version,
-	};
-	uint64_t sent[EVENT_TYPE_MAX], dropped[EVENT_TYPE_MAX];
-	struct batch *b;
-	size_t start;
-	int r;
-
-	if (!t->threads_running || event_check(e) < 0)
-		return -EINVAL;
-	if (m->fd != -1) {
-		r = memfd_map(m->fd, AEGIS_VERIFIER_LOG, &log);
-		if (r < 0)
-			return r;
-	}
-	(void)pthread_mutex_lock(&t->pipeline.mu);
-	memcpy(sent, t->pipeline.sent, sizeof(sent));
-	memcpy(dropped, t->pipeline.dropped, sizeof(dropped));
-	(void)pthread_mutex_unlock(&t->pipeline.mu);
-	context.sent = sent;
-	context.dropped = dropped;
-	b = batch_new(event_class((enum event_type)e->type));
-	if (b == NULL)
-		return 0; /* not accepted, so agentd sends it again */
-	b->event_number = m->id;
-	start = batch_begin(b);
-	event_format(&b->buf, e, t->next_seq, &context, log.data, log.len);
-	if (!batch_end(
-		b, start, (enum event_type)e->type, t->next_seq, e->event_id)) {
-		batch_free(b);
-		return 0;
-	}
-	t->next_seq++;
-	pipeline_submit(&t->pipeline, b);
-	return 0;
-}
-
-static int
 handle_ring_add(struct imsg *m, void *ctx)
 {
 	return 0;
@@ -215,21 +153,24 @@ static int
 telemd_start(struct worker *w)
 {
 	struct telemd *t = w->ctx;
-	int i, r = 0;
+	int i, r;
 
 	if (!t->configured || t->broker.url_count == 0) {
 		log_error("no NATS URL was configured");
 		return -EINVAL;
 	}
-	if (t->spool_dir != -1)
+	r = events_open_spool(t);
+	if (r == 0 && t->spool_dir != -1)
 		r = sandbox_grant_dir(&w->grants, t->spool_dir, true);
 	for (i = 0; r == 0 && i < t->broker.url_count; i++)
 		r = sandbox_grant_connect(
 		    &w->grants, broker_port(&t->broker, i));
-	if (r < 0) {
+	if (r == -ENOSPC) {
 		log_error("more NATS ports than the sandbox takes");
 		return r;
 	}
+	if (r < 0)
+		return r;
 	/* OpenSSL reads its configuration file: now, or not at all. */
 	if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
 		log_warn("OpenSSL could not read its configuration");
@@ -239,11 +180,18 @@ telemd_start(struct worker *w)
 static int
 start_threads(struct telemd *t)
 {
-	int r;
+	int i, r;
 
 	t->publisher.pipeline = &t->pipeline;
 	t->publisher.broker = &t->broker;
+	t->publisher.spool = t->store.spool = &t->spool;
+	t->publisher.seqstate = t->store.seqstate = &t->seqstate;
 	t->store.pipeline = &t->pipeline;
+	for (i = 0; i < SPOOL_STREAMS; i++) {
+		t->publisher.sources[i].buf = malloc(SPOOL_READ_SIZE);
+		if (t->publisher.sources[i].buf == NULL)
+			return -ENOMEM;
+	}
 	r = -pthread_create(&t->store_thread, NULL, store_run, &t->store);
 	if (r < 0)
 		return r;
@@ -262,7 +210,6 @@ telemd_run(struct worker *w)
 	struct telemd *t = w->ctx;
 	int r;
 
-	t->pipeline.confirmed = t->next_seq - 1;
 	t->wake_event = event_new(w->base, t->pipeline.main_wake,
 	    EV_READ | EV_PERSIST, handle_wake, t);
 	t->state_event =
@@ -302,7 +249,7 @@ telemd_stop(struct worker *w)
 	if (t->threads_running) {
 		/* A broker or a disk that does not answer keeps nobody. */
 		t->stuck = !join_threads(t);
-		report_accepted(t);
+		events_report_accepted(t);
 	}
 	if (t->wake_event != NULL)
 		event_free(t->wake_event);
@@ -310,13 +257,15 @@ telemd_stop(struct worker *w)
 		event_free(t->state_event);
 	signals_free(t);
 	fd_close(&t->spool_dir);
+	if (!t->stuck)
+		events_close_spool(t);
 }
 
 static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_TELEM_CONFIG] = handle_config,
 	[MSG_SECRET] = handle_secret,
 	[MSG_TELEM_SPOOL] = handle_spool,
-	[MSG_EVENT] = handle_event,
+	[MSG_EVENT] = events_handle,
 	[MSG_RING_ADD] = handle_ring_add,
 	[MSG_RING_REMOVE] = handle_ring_remove,
 	[MSG_SIGNAL_REPLY] = signals_handle_reply,
@@ -336,6 +285,8 @@ main(void)
 	int status;
 
 	TAILQ_INIT(&t.pending);
+	spool_init(&t.spool);
+	seqstate_init(&t.seqstate);
 	if (pipeline_init(&t.pipeline) < 0)
 		return EXIT_FAILURE;
 	status = worker_main(&t.worker, PROC_TELEM, &ops, &t);
@@ -344,6 +295,8 @@ main(void)
 		_exit(status);
 	nats_CloseAndWait(1000);
 	broker_free(&t.broker);
+	free(t.publisher.sources[SPOOL_EVENTS].buf);
+	free(t.publisher.sources[SPOOL_VIOLATIONS].buf);
 	pipeline_free(&t.pipeline);
 	return status;
 }

@@ -11,6 +11,8 @@
 #include "telemd/broker.h"
 #include "telemd/pipeline.h"
 #include "telemd/publish.h"
+#include "telemd/seqstate.h"
+#include "telemd/spool.h"
 #include "telemd/store.h"
 
 struct pending_signal {
@@ -33,6 +35,9 @@ struct telemd {
 	struct broker broker;
 	struct publisher publisher;
 	struct store store;
+	struct spool spool;
+	struct seqstate seqstate;
+	struct seqstate_begin begin;
 	pthread_t publish_thread;
 	pthread_t store_thread;
 	bool threads_running;
@@ -40,6 +45,9 @@ struct telemd {
 
 	uint64_t next_seq;
 	uint64_t last_accepted;
+	/* event_ids in the spool at start: agentd may send them again */
+	uint8_t (*known)[16];
+	size_t known_count;
 	struct pending_signals pending;
 	uint64_t next_signal_id;
 	unsigned int pending_count;
@@ -47,6 +55,12 @@ struct telemd {
 	struct event *state_event;
 	struct msg_telem_state last_state;
 };
+
+/* events.c: agentd's events, and what the spool held at start. */
+int events_handle(struct imsg *m, void *ctx);
+int events_open_spool(struct telemd *t);
+void events_close_spool(struct telemd *t);
+void events_report_accepted(struct telemd *t);
 
 /* signals.c: what came from the orchestrator goes to agentd, and back. */
 void signals_forward(struct telemd *t);
