@@ -139,7 +139,7 @@ handle_signal(evutil_socket_t signo, short what, void *arg)
 		agent_act(agent);
 		return;
 	}
-	log_info("%s", strsignal((int)signo));
+	log_info("received SIG%s", sigabbrev_np((int)signo));
 	agent_stop(agent);
 }
 

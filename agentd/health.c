@@ -109,6 +109,15 @@ check_telemetry(const struct agent *agent, struct collector *c)
 		    "the event spool is full: events are dropped and counted");
 }
 
+static void
+check_api(const struct agent *agent, struct collector *c)
+{
+	const struct observed *seen = &agent->observed;
+
+	if (seen->api_known && !seen->api.listening)
+		add(c, "apid", false, "%s", seen->api.error);
+}
+
 size_t
 agent_health(
     const struct agent *agent, struct snapshot_reason *reasons, size_t max)
@@ -119,6 +128,7 @@ agent_health(
 	check_keys(agent, &c);
 	check_registry(agent, &c);
 	check_telemetry(agent, &c);
+	check_api(agent, &c);
 	if (agent->state_failing)
 		add(&c, "state", false, "the state cannot be written to %s",
 		    agent->config.state_dir);

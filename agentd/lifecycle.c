@@ -207,6 +207,8 @@ settle_predecessor(struct fleet *f, struct artifact *a)
 	if (p == NULL || !artifact_is_loaded(p))
 		return;
 	if (a->restoring) {
+		/* Though not listed, A stays for as long as P is listed. */
+		p->predecessor = a->handle;
 		fleet_begin_unload(
 		    f, p, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
 		return;

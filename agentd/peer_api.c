@@ -2,12 +2,10 @@
 /*
  * apid: gets snapshots, and can ask for nothing.
  */
-#include <fcntl.h>
 #include <string.h>
 
 #include "agentd/agent.h"
 #include "agentd/secrets.h"
-#include "common/log.h"
 
 static int
 handle_state(struct imsg *m, void *ctx)
@@ -18,19 +16,9 @@ handle_state(struct imsg *m, void *ctx)
 
 	if (!MSG_TEXT_OK(state->error))
 		return -EINVAL;
-	if (!state->listening &&
-	    (!seen->api_known || seen->api.listening ||
-		strcmp(seen->api.error, state->error) != 0))
-		log_line(LOG_LEVEL_ERROR, NULL, state->error,
-		    "the HTTP API does not listen; it tries again");
-	else if (state->listening && (!seen->api_known || !seen->api.listening))
-		log_info("HTTP API listens on %s port %u",
-		    agent->config.http_address[0] != '\0'
-			? agent->config.http_address
-			: "all addresses,",
-		    agent->config.http_port);
 	seen->api = *state;
-	seen->api_known = true;
+	seen->api_known = true; /* apid has logged it */
+	agent->snapshot_dirty = true;
 	return 0;
 }
 

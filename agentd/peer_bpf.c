@@ -253,6 +253,23 @@ peer_bpf_hand_over_rings(struct agent *agent)
 			hand_over_rings(agent, a);
 }
 
+/* A load failed: links it had taken over go back to whose they were. */
+static void
+give_back_links(struct agent *agent, struct artifact *a)
+{
+	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
+	struct custody *c = a->custody;
+	uint32_t i;
+
+	if (p == NULL || p->custody == NULL)
+		return;
+	for (i = 0; i < LOADPLAN_MAX_ATTACHES; i++)
+		if (c->takes_over[i] != UINT32_MAX && c->links[i] >= 0 &&
+		    p->custody->links[c->takes_over[i]] < 0)
+			p->custody->links[c->takes_over[i]] =
+			    fd_steal(&c->links[i]);
+}
+
 static int
 handle_done(struct imsg *m, void *ctx)
 {
@@ -274,6 +291,7 @@ handle_done(struct imsg *m, void *ctx)
 		fd_close(&a->custody->verifier_log);
 		hand_over_rings(agent, a);
 	} else {
+		give_back_links(agent, a);
 		closer_close(agent->closer, a->custody, 0);
 	}
 	fleet_load_done(&agent->fleet, a, (enum work_result)done->result,
@@ -370,8 +388,10 @@ died(struct agent *agent, const char *how)
 	struct artifact *a;
 
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
-		if (a->status == STATUS_LOADING && a->working)
+		if (a->status == STATUS_LOADING && a->working) {
+			give_back_links(agent, a);
 			closer_close(agent->closer, a->custody, 0);
+		}
 	agent->fleet.can_load = false;
 	fleet_worker_died(&agent->fleet, PROC_BPF, how, moment_now());
 }

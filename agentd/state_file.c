@@ -302,9 +302,12 @@ static void
 set_aside(int dirfd, const char *what)
 {
 	char aside[64];
+	int64_t now = clock_wall_ns();
 
-	(void)snprintf(aside, sizeof(aside), "state.damaged-%" PRId64,
-	    clock_wall_ns() / NSEC_PER_SEC);
+	/* Two within a second are two. */
+	(void)snprintf(aside, sizeof(aside),
+	    "state.damaged-%" PRId64 ".%06" PRId64, now / NSEC_PER_SEC,
+	    now % NSEC_PER_SEC / 1000);
 	if (renameat(dirfd, STATE_FILE, dirfd, aside) == -1)
 		log_line(LOG_LEVEL_ERROR, NULL, what,
 		    "the state file cannot be used nor set aside "
