@@ -205,6 +205,13 @@ find_route(const char *path)
 	return NULL;
 }
 
+struct answer *
+routes_refuse_method(bool close)
+{
+	return answer_build_error(405, "Allow: GET, HEAD\r\n", close,
+	    "only GET and HEAD are answered");
+}
+
 /* The answer to a request that is refused; NULL if it may go on. */
 static struct answer *
 refuse(const struct routes *rt, const struct request *req,
@@ -218,8 +225,7 @@ refuse(const struct routes *rt, const struct request *req,
 	if (strcmp(req->method, "GET") != 0 &&
 	    strcmp(req->method, "HEAD") != 0) {
 		*status = 405;
-		return answer_build_error(405, "Allow: GET, HEAD\r\n",
-		    req->has_body, "only GET and HEAD are answered");
+		return routes_refuse_method(req->has_body);
 	}
 	if (req->has_body) {
 		*status = 413;

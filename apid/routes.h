@@ -75,4 +75,7 @@ void routes_clear(struct routes *rt);
 int routes_answer(struct routes *rt, const struct request *req,
     struct reply *reply) _must_check_;
 
+/* 405; CLOSE: the connection ends with it.  Owned; NULL: no memory. */
+struct answer *routes_refuse_method(bool close);
+
 #endif

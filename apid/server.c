@@ -142,6 +142,21 @@ handle_closed(const struct mg_connection *conn)
 	atomic_fetch_sub(&server_of(conn)->connections, 1);
 }
 
+/*
+ * civetweb calls a method that it does not know a bad request.  It has read
+ * it by then: TRACE and whatever else gets the answer of all other methods.
+ */
+static bool
+is_unknown_method(const struct mg_connection *conn)
+{
+	const struct mg_request_info *info = mg_get_request_info(conn);
+	const char *m = info != NULL ? info->request_method : NULL;
+
+	/* The version is read last: with one the line was well formed. */
+	return m != NULL && info->http_version != NULL && m[0] != '\0' &&
+	    m[strspn(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-")] == '\0';
+}
+
 /* civetweb could not make a request of what came: JSON like all errors. */
 static int
 handle_http_error(struct mg_connection *conn, int status, const char *message)
@@ -149,8 +164,11 @@ handle_http_error(struct mg_connection *conn, int status, const char *message)
 	struct answer *a;
 
 	/* Its message repeats the client's bytes; ours does not. */
-	a = answer_build_error((unsigned int)status, NULL, true,
-	    answer_status_text((unsigned int)status));
+	if (status == 400 && is_unknown_method(conn))
+		a = routes_refuse_method(true);
+	else
+		a = answer_build_error((unsigned int)status, NULL, true,
+		    answer_status_text((unsigned int)status));
 	mg_disable_connection_keep_alive(conn);
 	if (a != NULL)
 		send_reply(conn, a->bytes, a->len);
