@@ -84,23 +84,6 @@ lacks(uint32_t kind, const struct kernel *k)
 	return NULL;
 }
 
-int
-attach_check_kernel(
-    const struct loadplan *plan, const struct kernel *k, struct failure *f)
-{
-	const char *what;
-	uint32_t i, kind;
-
-	for (i = 0; i < plan->header->attach_count; i++) {
-		kind = plan->attaches[i].kind;
-		what = lacks(kind, k);
-		if (what != NULL)
-			return failure_set(f, WORK_REFUSED, -EOPNOTSUPP,
-			    "%s: %s", attach_row(kind)->name, what);
-	}
-	return 0;
-}
-
 const char *
 attach_refusal_hint(
     const struct loadplan *plan, const char *program, const struct kernel *k)
@@ -132,6 +115,70 @@ attach_refusal_hint(
 	       "for it, or a security module forbids it";
 }
 
+/* The interface's index, or -errno with the reason in F. */
+static int
+find_interface(
+    const struct loadplan_attach *a, const struct kernel *k, struct failure *f)
+{
+	int ifindex = kernel_interface(k, a->target);
+
+	if (ifindex >= 0)
+		return ifindex;
+	return failure_set(f,
+	    ifindex == -EINVAL ? WORK_REFUSED : WORK_TRANSIENT, ifindex,
+	    ifindex == -ENODEV ? "%s: interface \"%s\" does not exist"
+			       : "%s: interface \"%s\" cannot be found",
+	    attach_row(a->kind)->name, a->target);
+}
+
+/* The cgroup's directory, owned, or -errno with the reason in F. */
+static int
+find_cgroup(
+    const struct loadplan_attach *a, const struct kernel *k, struct failure *f)
+{
+	const struct attach_row *row = attach_row(a->kind);
+	int dir = kernel_open_cgroup(k, a->target);
+
+	if (dir >= 0)
+		return dir;
+	if (dir == -ENOENT)
+		return failure_set(f, WORK_TRANSIENT, dir,
+		    "%s: cgroup \"%s\" does not exist below \"%s\"", row->name,
+		    a->target, k->cgroup_root);
+	return failure_set(f, failure_kind(dir), dir,
+	    "%s: cgroup \"%s\" is not a directory below \"%s\" reached without "
+	    "links or \"..\" (%s)",
+	    row->name, a->target, k->cgroup_root, strerror(-dir));
+}
+
+int
+attach_check(
+    const struct loadplan *plan, const struct kernel *k, struct failure *f)
+{
+	const struct loadplan_attach *a;
+	const struct attach_row *row;
+	_cleanup_fd_ int dir = -1;
+	const char *what;
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; i < plan->header->attach_count && r >= 0; i++) {
+		a = &plan->attaches[i];
+		row = attach_row(a->kind);
+		what = lacks(a->kind, k);
+		if (what != NULL)
+			return failure_set(f, WORK_REFUSED, -EOPNOTSUPP,
+			    "%s: %s", row->name, what);
+		if (row->method == METHOD_LINK_IFINDEX) {
+			r = find_interface(a, k, f);
+		} else if (row->method == METHOD_LINK_CGROUP) {
+			fd_close(&dir);
+			dir = r = find_cgroup(a, k, f);
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
 static int
 link_ifindex(const struct loadplan_attach *a, int prog_fd,
     const struct kernel *k, struct failure *f)
@@ -140,13 +187,9 @@ link_ifindex(const struct loadplan_attach *a, int prog_fd,
 	struct bpf_link_create_opts opts = { .sz = sizeof(opts) };
 	int ifindex, fd, r;
 
-	ifindex = kernel_interface(k, a->target);
+	ifindex = find_interface(a, k, f);
 	if (ifindex < 0)
-		return failure_set(f,
-		    ifindex == -EINVAL ? WORK_REFUSED : WORK_TRANSIENT, ifindex,
-		    ifindex == -ENODEV ? "%s: interface \"%s\" does not exist"
-				       : "%s: interface \"%s\" cannot be found",
-		    row->name, a->target);
+		return ifindex;
 	if (a->flags & LOADPLAN_XDP_SKB)
 		opts.flags = XDP_FLAGS_SKB_MODE;
 	else if (a->flags & LOADPLAN_XDP_DRV)
@@ -178,16 +221,9 @@ link_cgroup(const struct loadplan_attach *a, int prog_fd,
 	_cleanup_fd_ int dir = -1;
 	int fd, r;
 
-	dir = kernel_open_cgroup(k, a->target);
-	if (dir == -ENOENT)
-		return failure_set(f, WORK_TRANSIENT, dir,
-		    "%s: cgroup \"%s\" does not exist below \"%s\"", row->name,
-		    a->target, k->cgroup_root);
+	dir = find_cgroup(a, k, f);
 	if (dir < 0)
-		return failure_set(f, failure_kind(dir), dir,
-		    "%s: cgroup \"%s\" is not a directory below \"%s\" reached "
-		    "without links or \"..\" (%s)",
-		    row->name, a->target, k->cgroup_root, strerror(-dir));
+		return dir;
 	fd = bpf_link_create(
 	    prog_fd, dir, (enum bpf_attach_type)row->bpf_attach_type, NULL);
 	if (fd >= 0)

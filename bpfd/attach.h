@@ -17,10 +17,11 @@ enum bpf_prog_type attach_prog_type(uint32_t kind);
 enum bpf_attach_type attach_expected_type(uint32_t kind);
 
 /*
- * Does this kernel have what the plan's attachments need, as far as it can
- * be known before loading?  0, or -errno with the lacking thing in F.
+ * Does this kernel have what the plan's attachments need, and are their
+ * targets there, as far as it can be known before loading?  0, or -errno
+ * with the lacking thing in F.
  */
-int attach_check_kernel(const struct loadplan *plan, const struct kernel *k,
+int attach_check(const struct loadplan *plan, const struct kernel *k,
     struct failure *f) _must_check_;
 
 /* Why the kernel may have said EPERM to loading that program.  Static. */

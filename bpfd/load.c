@@ -255,16 +255,18 @@ load_attach(struct load *l, const struct kernel *k)
 void
 load_run(struct load *l, const struct kernel *k)
 {
-	int r = 0;
+	const struct loadplan *plan = &l->artifact->plan;
+	int r;
 
-	if (l->failure.result == WORK_OK &&
-	    stats_check(&l->artifact->plan, k->cpus, &l->failure) == 0)
+	if (l->failure.result != WORK_OK) /* it came damaged */
+		return;
+	r = attach_check(plan, k, &l->failure);
+	if (r == 0)
+		r = stats_check(plan, k->cpus, &l->failure);
+	if (r == 0)
 		r = load_object(l, k);
-	if (l->failure.result == WORK_OK && r == 0) {
-		stats_measure(l->artifact, k);
-		r = load_attach(l, k);
-	}
-	if (r < 0 && l->failure.result == WORK_OK)
-		(void)failure_set(
-		    &l->failure, failure_kind(r), r, "%s", strerror(-r));
+	if (r < 0)
+		return;
+	stats_measure(l->artifact, k);
+	(void)load_attach(l, k);
 }

@@ -141,11 +141,15 @@ set_target(struct object *o, struct bpf_program *p, uint32_t index)
 	    want->attach_target_len);
 	symbol[want->attach_target_len] = '\0';
 	r = bpf_program__set_attach_target(p, 0, symbol);
+	/* EPERM: not in vmlinux, and modules may be searched by root only. */
+	if (r == -ESRCH || r == -ENOENT || r == -EPERM)
+		return failure_set(o->failure, WORK_REFUSED, r,
+		    "program \"%s\": this kernel has no \"%s\" to attach to",
+		    want->name, symbol);
 	if (r < 0)
 		return failure_set(o->failure, failure_kind(r), r,
-		    "program \"%s\": this kernel has no \"%s\" to attach to "
-		    "(%s)",
-		    want->name, symbol, strerror(-r));
+		    "program \"%s\": cannot attach to \"%s\": %s", want->name,
+		    symbol, strerror(-r));
 	return 0;
 }
 
@@ -217,9 +221,6 @@ object_open(struct object *o, const struct memfd_map *elf,
 	memset(o, 0, sizeof(*o));
 	o->plan = plan;
 	o->failure = failure;
-	r = attach_check_kernel(plan, k, failure);
-	if (r < 0)
-		return r;
 	o->log = mmap(NULL, LOG_SIZE, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (o->log == MAP_FAILED) {
@@ -231,6 +232,13 @@ object_open(struct object *o, const struct memfd_map *elf,
 	opts.object_name = plan->header->object_name;
 	opts.kernel_log_buf = o->log;
 	opts.kernel_log_size = o->log_size;
+	/*
+	 * Named outright, libbpf does not go on to look for types in modules'
+	 * BTF, which only root may; a type that is absent stays absent, as
+	 * bpf_core_type_exists() wants to know.
+	 */
+	if (k->has_btf)
+		opts.btf_custom_path = "/sys/kernel/btf/vmlinux";
 	notes_begin(&notes);
 	o->bpf = bpf_object__open_mem(elf->data, elf->len, &opts);
 	if (o->bpf == NULL) {
@@ -272,26 +280,28 @@ static int
 explain(
     struct object *o, int r, const struct notes *notes, const struct kernel *k)
 {
-	const char *name = notes->program[0] != '\0' ? notes->program : "?";
+	const char *said =
+	    notes->text[0] != '\0' ? notes->text : "no reason given";
 	char reason[512];
-	const char *hint;
 
 	o->log[o->log_size - 1] = '\0';
 	notes_log_reason(o->log, strlen(o->log), reason, sizeof(reason));
 	if (reason[0] != '\0')
 		return failure_set(o->failure, WORK_VERIFIER, r,
 		    "the kernel's verifier refuses program \"%s\": %s (%s)",
-		    name, reason, strerror(-r));
-	if (r == -EPERM || r == -EACCES) {
-		hint = attach_refusal_hint(o->plan, notes->program, k);
+		    notes->program, reason, strerror(-r));
+	if (notes->program[0] != '\0' && (r == -EPERM || r == -EACCES))
 		return failure_set(o->failure, WORK_REFUSED, r,
-		    "the kernel refuses program \"%s\" (%s): %s", name,
-		    strerror(-r), hint);
-	}
+		    "the kernel refuses program \"%s\" (%s): %s",
+		    notes->program, strerror(-r),
+		    attach_refusal_hint(o->plan, notes->program, k));
+	/* libbpf: "failed to find kernel BTF type ID of 'x': -1" */
+	if (strstr(notes->text, "BTF type ID") != NULL)
+		return failure_set(o->failure, WORK_REFUSED, r,
+		    "this kernel has nothing of that name to attach to: %s",
+		    said);
 	return failure_set(o->failure, failure_kind(r), r,
-	    "cannot load: %s (%s)",
-	    notes->text[0] != '\0' ? notes->text : "no reason given",
-	    strerror(-r));
+	    "cannot load: %s (%s)", said, strerror(-r));
 }
 
 int

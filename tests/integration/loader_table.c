@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The loader's test list: every line of common/attach.def is loaded by a
+ * real bpfd, attached, set off, and counted.
+ *
+ *	loader_table BPFD KINDS_OBJECT
+ *
+ * One line each: "ROW name works COUNT", "ROW name refused REASON", or
+ * "ROW name FAILED WHAT".  Exit status 1 if one failed.  Whether this kernel
+ * may refuse a line is for the caller to know.  Runs as root, in a network
+ * namespace of its own making; test_bpfd.py runs it here, tests/vm in guests.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "common/attach.h"
+#include "fake_agentd.h"
+
+static char cgroup_root[256];
+static char cgroup_path[512];
+static char cgroup_name[64];
+
+static void
+find_cgroup_root(void)
+{
+	_cleanup_file_ FILE *f = fopen("/proc/mounts", "re");
+	char line[1024], kind[64];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "%*s %255s %63s", cgroup_root, kind) == 2 &&
+		    strcmp(kind, "cgroup2") == 0)
+			return;
+	}
+	errx(2, "no cgroup2 is mounted");
+}
+
+static void
+loopback_up(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) == -1)
+		err(2, "lo");
+}
+
+/* ---- what sets a program off ---- */
+
+static void
+fill_address(struct sockaddr_storage *ss, socklen_t *len, int family)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
+	struct sockaddr_in *in = (struct sockaddr_in *)ss;
+
+	memset(ss, 0, sizeof(*ss));
+	ss->ss_family = (sa_family_t)family;
+	if (family == AF_INET) {
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		*len = sizeof(*in);
+	} else {
+		in6->sin6_addr = in6addr_loopback;
+		*len = sizeof(*in6);
+	}
+}
+
+/* bind, sendto, recvfrom, connect, options: on both transports. */
+static void
+use_sockets(int family)
+{
+	struct sockaddr_storage ss, from;
+	socklen_t len, from_len = sizeof(from);
+	int one = 1, type, fd, other;
+	socklen_t one_len = sizeof(one);
+	struct pollfd pfd = { .events = POLLIN };
+	char byte = 'x';
+
+	for (type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+		fill_address(&ss, &len, family);
+		fd = socket(family, type, 0);
+		other = socket(family, type, 0);
+		(void)setsockopt(
+		    fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		(void)getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, &one_len);
+		if (bind(fd, (struct sockaddr *)&ss, len) == -1 ||
+		    getsockname(fd, (struct sockaddr *)&ss, &len) == -1)
+			_exit(3);
+		if (type == SOCK_STREAM)
+			(void)listen(fd, 1);
+		else
+			(void)sendto(
+			    other, &byte, 1, 0, (struct sockaddr *)&ss, len);
+		(void)connect(other, (struct sockaddr *)&ss, len);
+		pfd.fd = fd;
+		if (type == SOCK_DGRAM && poll(&pfd, 1, 1000) == 1)
+			(void)recvfrom(fd, &byte, 1, 0,
+			    (struct sockaddr *)&from, &from_len);
+		(void)close(other);
+		(void)close(fd);
+	}
+}
+
+static void
+use_files(void)
+{
+	char text[64];
+	int fd;
+
+	fd = open("/dev/null", O_RDWR);
+	(void)close(fd);
+	fd = open("/proc/sys/kernel/hostname", O_RDONLY);
+	if (fd != -1 && read(fd, text, sizeof(text)) == -1)
+		warn("hostname");
+	(void)close(fd);
+}
+
+/* Everything there is, from inside the cgroup. */
+static void
+trigger(void)
+{
+	char procs[600];
+	int fd, status;
+	pid_t pid;
+
+	pid = fork();
+	if (pid == 0) {
+		(void)snprintf(
+		    procs, sizeof(procs), "%s/cgroup.procs", cgroup_path);
+		fd = open(procs, O_WRONLY);
+		if (fd == -1 || write(fd, "0", 1) != 1)
+			_exit(2);
+		(void)close(fd);
+		use_sockets(AF_INET);
+		use_sockets(AF_INET6);
+		use_files();
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) == -1 || status != 0)
+		errx(2, "the trigger failed: status %x", status);
+}
+
+/* ---- the table ---- */
+
+static const char *
+target_of(uint32_t kind)
+{
+	if (kind == ATTACH_TP_BTF || kind == ATTACH_RAW_TP)
+		return "sched_switch";
+	switch (attach_row(kind)->target) {
+	case TARGET_INTERFACE:
+		return "lo";
+	case TARGET_CGROUP:
+		return cgroup_name;
+	default:
+		return "by_section";
+	}
+}
+
+static bool
+try_row(uint32_t kind, const char *line_name, const char *object)
+{
+	const struct attach_row *row = attach_row(kind);
+	struct fake_held *h = fake_get(kind + 1);
+	const char *wrong;
+	uint64_t count;
+	char args[512];
+
+	(void)snprintf(args, sizeof(args), "attach=k_%s,%s,%s", line_name,
+	    row->name, target_of(kind));
+	wrong = fake_start(kind + 1, object, args);
+	if (wrong == NULL)
+		wrong = fake_await(&h->done);
+	if (wrong != NULL) {
+		(void)printf("ROW %s FAILED %s\n", row->name, wrong);
+		return false;
+	}
+	if (h->result.result == WORK_REFUSED) {
+		(void)printf("ROW %s refused %s\n", row->name, h->result.error);
+		return true;
+	}
+	if (h->result.result != WORK_OK) {
+		(void)printf("ROW %s FAILED %s\n", row->name, h->result.error);
+		return false;
+	}
+	trigger();
+	wrong = fake_sample();
+	if (wrong == NULL && h->sampled.packets_processed == 0)
+		wrong = "attached, but the program never ran";
+	if (wrong == NULL && (h->links[0] < 0 || h->sampled.memory_bytes == 0))
+		wrong = "no link, or no memory shown";
+	count = h->sampled.packets_processed;
+	fake_clear(h);
+	if (wrong == NULL)
+		wrong = fake_forget(kind + 1);
+	if (wrong != NULL)
+		(void)printf("ROW %s FAILED %s\n", row->name, wrong);
+	else
+		(void)printf("ROW %s works %lu\n", row->name, count);
+	return wrong == NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const char *const names[] = {
+#define ATTACH(NAME, name, target, method, type, update, sections) #NAME,
+#include "common/attach.def"
+#undef ATTACH
+	};
+	const char *wrong;
+	bool good = true;
+	uint32_t kind;
+
+	if (argc != 3)
+		errx(64, "usage: loader_table BPFD KINDS_OBJECT");
+	find_cgroup_root();
+	(void)snprintf(
+	    cgroup_name, sizeof(cgroup_name), "aegis-table-%d", getpid());
+	(void)snprintf(cgroup_path, sizeof(cgroup_path), "%s/%s", cgroup_root,
+	    cgroup_name);
+	if (mkdir(cgroup_path, 0755) == -1)
+		err(2, "%s", cgroup_path);
+	if (unshare(CLONE_NEWNET) == -1)
+		err(2, "unshare");
+	loopback_up();
+	fake()->quiet = true;
+	wrong = fake_spawn(argv[1], cgroup_root);
+	if (wrong != NULL)
+		errx(2, "bpfd: %s", wrong);
+	for (kind = 0; kind < ATTACH_KIND_MAX; kind++)
+		good = try_row(kind, names[kind], argv[2]) && good;
+	(void)rmdir(cgroup_path);
+	return good ? 0 : 1;
+}
