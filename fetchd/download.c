@@ -195,9 +195,6 @@ handle_answer(const struct http_answer *answer, void *ctx)
 		answer_failed(one,
 		    answer->result == -EFBIG ? WORK_REFUSED : WORK_TRANSIENT,
 		    answer->error);
-	else if (answer->status != 200)
-		answer_failed(one, WORK_TRANSIENT,
-		    "HTTP 304 although nothing was fetched before");
 	else
 		answer_fetched(one, answer->size);
 	TAILQ_REMOVE(&d->running, one, entry);

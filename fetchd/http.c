@@ -23,6 +23,7 @@ struct http_request {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_get get;
+	bool conditional; /* an ETag was sent */
 	char *url;
 	int64_t started_ns;
 	unsigned int redirects;
@@ -240,6 +241,8 @@ http_start(
 	r = add_headers(req);
 	if (r < 0)
 		goto fail;
+	req->conditional =
+	    get->if_none_match != NULL && get->if_none_match[0] != '\0';
 	req->get.if_none_match = NULL;
 	set_options(req);
 	if (h->tls_changed)
@@ -333,6 +336,9 @@ finish(CURL *easy, int code)
 		if (r > 0)
 			return;
 	}
+	if (req->check.status == 304 && !req->conditional)
+		(void)http_check_fail(&req->check, -EPROTO,
+		    "HTTP 304 although nothing was fetched before");
 	(void)curl_easy_getinfo(req->easy, CURLINFO_OS_ERRNO, &os_errno);
 	end.os_errno = (int)os_errno;
 	http_check_verdict(&req->check, &end, req->get.limits);

@@ -310,11 +310,8 @@ handle_answer(const struct http_answer *answer, void *ctx)
 	p->request = NULL;
 	if (answer->result < 0) {
 		str_copy_cut(o.error, sizeof(o.error), answer->error);
-	} else if (answer->status == 304 && p->text.known) {
-		o.result = POLL_NOT_MODIFIED;
 	} else if (answer->status == 304) {
-		str_copy_cut(o.error, sizeof(o.error),
-		    "HTTP 304 although nothing was fetched before");
+		o.result = POLL_NOT_MODIFIED;
 	} else {
 		handle_text(p, p->body != NULL ? p->body : "", p->body_len, &o);
 		p->etag[0] = '\0';
