@@ -136,6 +136,8 @@ add_row_path(int ruleset, const struct ruleset_attr *attr,
 
 	if (path->directory_list)
 		rights |= FS_READ_DIR;
+	if (path->list_only)
+		rights = FS_READ_DIR;
 	fd = open(path->path, O_PATH | O_CLOEXEC);
 	if (fd == -1) {
 		/* Not on this host, or not for this account: no rule. */

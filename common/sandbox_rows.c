@@ -232,12 +232,16 @@ static const struct sandbox_call bpf_calls[] = {
 
 	/* interfaces by name, on a socket opened before the sandbox closed */
 	CALL_IF("ioctl", 1, 0x8933 /* SIOCGIFINDEX */),
+	CALL("dup3"), /* libbpf: bpf_map__reuse_fd(), for carry_maps */
 	CALL_END,
 };
 
 /* Cgroups need no line: O_PATH is all that they are opened with. */
 static const struct sandbox_path bpf_paths[] = {
 	{ .path = "/sys/kernel/btf", .directory_list = true }, /* CO-RE */
+	/* libbpf's bpf_map__reuse_fd() opens "/" for the number of a new
+	 * descriptor: names of files can be seen, none of them opened */
+	{ .path = "/", .list_only = true },
 	/* memory of programs and maps */
 	{ .path = "/proc/self/fdinfo", .pinned = true },
 	/* libbpf: which kernel is this (Ubuntu), is memory accounted */

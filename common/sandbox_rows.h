@@ -58,6 +58,7 @@ struct sandbox_path {
 	const char *path; /* a file or directory; skipped if absent */
 	bool writable;
 	bool directory_list; /* READ_DIR too */
+	bool list_only;      /* nothing but READ_DIR: no file is opened */
 	bool pinned; /* hold it open: procfs makes a new inode otherwise, which
 			the rule does not know */
 };
