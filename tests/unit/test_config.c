@@ -20,6 +20,9 @@
 #define ED25519_DER                                                            \
 	"MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
+/* environ(7) has no const. */
+#define ENV(list) ((char *const *)(uintptr_t)(list))
+
 #define TEMPLATE "/tmp/aegis-test-config-XXXXXX"
 
 static char dir[sizeof(TEMPLATE)];
@@ -267,7 +270,7 @@ START_TEST (bad_values_are_named_with_what_is_allowed) {
 END_TEST
 
 START_TEST (every_problem_is_told_at_once) {
-	static char *const list[] = { "AGENT_HTTP_PORT=x",
+	static const char *const list[] = { "AGENT_HTTP_PORT=x",
 		"AGENT_POLL_INTERVAL_SEC=0", "AGENT_HOST_ID=a b",
 		"AGENT_NATS_CERT=/c", "AGENT_HTTP_PROT=1", "HOME=/", NULL };
 	_cleanup_config_problems_ struct config_problems p =
@@ -279,7 +282,7 @@ START_TEST (every_problem_is_told_at_once) {
 	ck_assert_int_eq(
 	    config_load(&c,
 		write_file("AGENT_MAX_PROGRAMS=0\nAGENT_LOG_LEVEL=x\n", 0600),
-		list, &p),
+		ENV(list), &p),
 	    -EINVAL);
 	remove_files();
 	ck_assert_uint_eq(p.errors, 6);
@@ -317,7 +320,7 @@ START_TEST (the_nearest_name_or_none) {
 END_TEST
 
 START_TEST (environment_wins_and_empty_is_the_default) {
-	static char *const list[] = { "AGENT_HOST_ID=env",
+	static const char *const list[] = { "AGENT_HOST_ID=env",
 		"AGENT_HTTP_PORT=", NULL };
 	_cleanup_config_problems_ struct config_problems p =
 	    CONFIG_PROBLEMS_INIT;
@@ -328,7 +331,7 @@ START_TEST (environment_wins_and_empty_is_the_default) {
 		write_file("AGENT_HOST_ID=file\nAGENT_HTTP_PORT=1\n"
 			   "AGENT_MAX_PROGRAMS=3\nOTHER=x\n",
 		    0600),
-		list, &p),
+		ENV(list), &p),
 	    0);
 	remove_files();
 	ck_assert_uint_eq(p.count, 0);
@@ -408,7 +411,7 @@ START_TEST (a_named_file_must_exist) {
 END_TEST
 
 START_TEST (secrets_are_never_shown) {
-	static char *const list[] = { "AGENT_VAULT_TOKEN=hunter2 x",
+	static const char *const list[] = { "AGENT_VAULT_TOKEN=hunter2 x",
 		"AGENT_NATS_URL=nats://u:hunter2@h,http://hunter2@h",
 		"AGENT_REGISTRY_URL=http://u:hunter2@h",
 		"AGENT_PUBLIC_KEY=-----BEGIN PRIVATE KEY-----hunter2", NULL };
@@ -421,7 +424,7 @@ START_TEST (secrets_are_never_shown) {
 	FILE *f;
 
 	ck_assert_int_eq(
-	    config_load(&c, write_file("", 0600), list, &p), -EINVAL);
+	    config_load(&c, write_file("", 0600), ENV(list), &p), -EINVAL);
 	ck_assert_uint_eq(p.errors, 4);
 	for (i = 0; i < p.count; i++) {
 		config_problem_format(&p.list[i], line, sizeof(line));
