@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "aegis_config.h"
 #include "apid/listen.h"
 #include "apid/routes.h"
 #include "apid/server.h"
@@ -172,7 +173,7 @@ start_tls(struct apid *d, char *text, size_t size)
 	int r;
 
 	if (d->cert == NULL && d->key == NULL)
-		return server_load(false, text, size);
+		return server_load(NULL, text, size);
 	if (d->cert == NULL || d->key == NULL) {
 		(void)snprintf(text, size,
 		    "TLS needs both AGENT_HTTP_CERT and AGENT_HTTP_KEY; %s is "
@@ -180,7 +181,7 @@ start_tls(struct apid *d, char *text, size_t size)
 		    d->cert == NULL ? "AGENT_HTTP_CERT" : "AGENT_HTTP_KEY");
 		return -EINVAL;
 	}
-	r = server_load(true, text, size);
+	r = server_load(AEGIS_LIBEXECDIR, text, size);
 	if (r == 0)
 		r = tls_open(d->cert, d->key, &d->tls_ctx, text, size);
 	wipe(&d->key);

@@ -2,6 +2,7 @@
 #include "apid/server.h"
 
 #include <civetweb.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+
+#include "common/limits.h"
 
 /*
  * civetweb gives a thread to each connection, idle ones too, so threads are
@@ -206,17 +209,48 @@ handle_ssl_ctx(void **ctx, void *user_data)
 	return 1;
 }
 
+/*
+ * civetweb finds a library that is loaded already by its soname, and so
+ * takes ours for libssl.so and libcrypto.so.
+ */
+static int
+load_shims(const char *dir, char *text, size_t size)
+{
+	static const char *const names[] = { "apid-crypto.so", "apid-ssl.so" };
+	char path[AEGIS_PATH_SIZE];
+	size_t i;
+
+	for (i = 0; i < nitems(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		/* Never closed: civetweb keeps what it found. */
+		if (dlopen(path, RTLD_NOW | RTLD_LOCAL) == NULL) {
+			(void)snprintf(
+			    text, size, "cannot load TLS: %s", dlerror());
+			return -ENOENT;
+		}
+	}
+	return 0;
+}
+
 int
-server_load(bool tls, char *text, size_t size)
+server_load(const char *tls_dir, char *text, size_t size)
 {
 	unsigned int got;
+	int r;
 
-	got = mg_init_library(tls ? MG_FEATURES_TLS : MG_FEATURES_DEFAULT);
-	if (tls && !(got & MG_FEATURES_TLS)) {
+	if (tls_dir == NULL) {
+		(void)mg_init_library(MG_FEATURES_DEFAULT);
+		return 0;
+	}
+	r = load_shims(tls_dir, text, size);
+	if (r < 0)
+		return r;
+	got = mg_init_library(MG_FEATURES_TLS);
+	if (!(got & MG_FEATURES_TLS)) {
 		(void)snprintf(text, size,
-		    "AGENT_HTTP_CERT asks for TLS, but civetweb cannot load "
-		    "libssl.so and libcrypto.so: install the package "
-		    "libssl-dev, then restart the agent");
+		    "AGENT_HTTP_CERT asks for TLS, but civetweb cannot use the "
+		    "OpenSSL of this machine: libssl3 3.0 is what it was "
+		    "tested with");
 		return -ENOENT;
 	}
 	return 0;

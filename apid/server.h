@@ -14,11 +14,11 @@
 struct server;
 
 /*
- * Load what civetweb needs: with TLS OpenSSL's libraries, which it looks up
- * by their development names.  Before the sandbox closes.  0, or -ENOENT
- * with a line for people in TEXT.
+ * Load what civetweb needs.  TLS_DIR: where our stand-ins for OpenSSL's
+ * libraries lie (shim_ssl.c), NULL for plain HTTP.  Before the sandbox
+ * closes.  0, or -ENOENT with a line for people in TEXT.
  */
-int server_load(bool tls, char *text, size_t size) _must_check_;
+int server_load(const char *tls_dir, char *text, size_t size) _must_check_;
 
 /*
  * Start the threads, which answer from ROUTES (borrowed) whatever comes over
