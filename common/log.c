@@ -178,9 +178,8 @@ send_line(enum log_level level, const char *artifact_id, const char *error,
 		return;
 }
 
-static void
-log_vline(enum log_level level, const char *artifact_id, const char *error,
-    const char *fmt, va_list ap)
+static void _printf_(4, 0) log_vline(enum log_level level,
+    const char *artifact_id, const char *error, const char *fmt, va_list ap)
 {
 	char text[1024];
 
