@@ -238,7 +238,7 @@ def test_replacement_leaves_no_gap(agent, tree, denier, cgroup, client):
         flood.send_signal(signal.SIGINT)
         output, _ = flood.communicate(timeout=5)
     assert " 0 received" in output, output
-    assert int(output.split(" packets transmitted")[0].split()[-1]) > 50
+    assert int(output.split(" packets transmitted")[0].split()[-1]) > 20
     assert len(agent.held()["link"]) == 1
 
 

@@ -64,7 +64,7 @@ def status_of(running, role):
 
 
 def sockets(pid):
-    """What a process's sockets are: "unix", "inet", "netlink" or other, by
+    """What a process's sockets are: "unix", "inet", "netlink" ... by
     descriptor, from the kernel's tables of its network namespace."""
     tables = {}
     for table, kind in (("unix", "unix"), ("tcp", "inet"), ("tcp6", "inet"),
@@ -83,8 +83,8 @@ def sockets(pid):
     for fd, target in kernel.descriptors(pid).items():
         inode = re.fullmatch(r"socket:\[(\d+)\]", target)
         if inode:
-            # An unconnected, unbound TCP socket stands in no table.
-            found[fd] = tables.get(inode[1], "other")
+            # A socket that is neither bound nor connected is in no table.
+            found[fd] = tables.get(inode[1], "unbound")
     return found
 
 
@@ -155,7 +155,7 @@ def test_worker_limits(running, role):
     files = re.search(r"Max open files\s+(\S+)\s+(\S+)", text)
     assert files[2] != "unlimited" and int(files[2]) <= 65536
     processes = re.search(r"Max processes\s+(\S+)\s+(\S+)", text)
-    assert int(processes[2]) <= 256
+    assert int(processes[2]) <= 1024
 
 
 @pytest.mark.parametrize("role", WORKERS)
@@ -174,7 +174,9 @@ DESCRIPTORS = {
     # loop's; sockets by family
     "registry": {"inet", "dir", "memfd"},
     "verifyd": {"memfd"},
-    "bpfd": {"bpf-prog", "bpf-map", "netlink", "memfd", "btf"},
+    # unbound: it asks for interfaces' numbers by ioctl
+    "bpfd": {"bpf-prog", "bpf-map", "netlink", "unbound", "memfd", "btf",
+             "dir"},
     "apid": {"inet", "memfd"},
     "telemd": {"inet", "dir", "file", "memfd", "bpf-map"},
 }
@@ -217,6 +219,15 @@ def test_worker_descriptors(running, role):
     if "unix" not in DESCRIPTORS[role]:
         # libevent's own wake-up pair, at most; never another's channel.
         assert sum(k == "unix" for fd, k in kinds.items() if fd > 3) <= 2
+
+
+def test_directories_that_bpfd_holds(running):
+    """Where cgroups are, and what procfs says of its own descriptors; both
+    without the means to read more of the file system."""
+    pid = running.workers()["bpfd"]
+    held = {os.readlink(f"/proc/{pid}/fd/{fd}")
+            for fd, kind in describe(pid).items() if kind == "dir"}
+    assert held <= {net.cgroup_root(), f"/proc/{pid}/fdinfo"}
 
 
 @pytest.mark.parametrize("role", ["registry", "verifyd", "apid", "telemd"])
