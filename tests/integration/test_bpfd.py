@@ -423,8 +423,8 @@ def test_attached_ones_are_taken_back(driver, built, cgroup, veth,
 # --- replacement ---
 
 def test_update_misses_nothing(driver, built, veth, nothing_left):
-    """Packets without pause while the program is swapped ten times: each is
-    dropped and counted by one of the versions."""
+    """Packets without pause while the program is swapped again and again:
+    each is dropped and counted by one of the versions."""
     address = socket.inet_aton(veth.peer_address).hex()
     args = [f"attach=xdp_drop,xdp,{veth.name}", "global=report,00",
             f"elem=cidrs,20000000{address},07000000"]
@@ -433,12 +433,12 @@ def test_update_misses_nothing(driver, built, veth, nothing_left):
     receiver.setblocking(False)
     first = driver.loaded(1, built["xdp_drop_cidr"], *args)
     start = driver.sample()[1].violations
-    sent = 100_000
+    sent = 50_000
     sender = threading.Thread(target=flood, args=(
         veth, sent, receiver.getsockname()[1]))
     sender.start()
     total, last = -start, 1
-    while sender.is_alive():
+    while sender.is_alive() and last < 200:
         done = driver.loaded(last + 1, built["xdp_drop_cidr"], *args,
                              f"old=0,{last},0")
         assert done.updated == [0] and not done.links
@@ -452,7 +452,7 @@ def test_update_misses_nothing(driver, built, veth, nothing_left):
     total += driver.sample()[last].violations
     assert last > 3
     assert kernel.exists("link", first.links[0])
-    assert sent <= total <= sent + 50  # pings of the kernel's own: ARP is not
+    assert total == sent
     with pytest.raises(BlockingIOError):
         receiver.recv(1)
     driver("unload", last)
