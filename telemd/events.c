@@ -67,6 +67,7 @@ fill_context(struct telemd *t, struct event_context *c, uint64_t *sent,
 	c->dropped = dropped;
 	c->unsure_first = t->begin.unsure_first;
 	c->unsure_last = t->begin.unsure_last;
+	c->violations_suppressed = t->rings.suppressed;
 	spool_usage(&t->spool, &bytes, &c->spooled_events);
 }
 
@@ -113,6 +114,8 @@ events_handle(struct imsg *m, void *ctx)
 		if (r < 0)
 			return r;
 	}
+	if (e->type == EVENT_PROGRAM_TELEMETRY)
+		rings_update_sample(t, e);
 	b = make_batch(t, e, m->id, &log);
 	if (b != NULL)
 		pipeline_submit(&t->pipeline, b);

@@ -33,6 +33,7 @@ report_state(struct telemd *t, bool always)
 	str_copy_cut(m.error, sizeof(m.error), p->error);
 	(void)pthread_mutex_unlock(&p->mu);
 	str_scrub(m.error, sizeof(m.error));
+	m.violations_suppressed = t->rings.suppressed;
 	spool_usage(&t->spool, &m.spooled_bytes, &m.spooled_events);
 	if (!always && m.connected == t->last_state.connected &&
 	    m.spool_full == t->last_state.spool_full &&
@@ -78,6 +79,7 @@ handle_wake(evutil_socket_t fd, short what, void *arg)
 	    errno != EAGAIN && errno != EINTR)
 		log_error("eventfd: %s", strerror(errno));
 	write_notes(t);
+	rings_release(t);
 	events_report_accepted(t);
 	signals_forward(t);
 	report_state(t, false);
@@ -134,18 +136,6 @@ handle_spool(struct imsg *m, void *ctx)
 	if (t->spool_dir != -1)
 		return -EINVAL;
 	t->spool_dir = imsg_take_fd(m);
-	return 0;
-}
-
-static int
-handle_ring_add(struct imsg *m, void *ctx)
-{
-	return 0;
-}
-
-static int
-handle_ring_remove(struct imsg *m, void *ctx)
-{
 	return 0;
 }
 
@@ -216,7 +206,7 @@ telemd_run(struct worker *w)
 	    event_new(w->base, -1, EV_PERSIST, handle_state_timer, t);
 	if (t->wake_event == NULL || t->state_event == NULL ||
 	    event_add(t->wake_event, NULL) == -1 ||
-	    event_add(t->state_event, &period) == -1)
+	    event_add(t->state_event, &period) == -1 || rings_init(t) < 0)
 		return -ENOMEM;
 	r = start_threads(t);
 	if (r < 0)
@@ -255,6 +245,7 @@ telemd_stop(struct worker *w)
 		event_free(t->wake_event);
 	if (t->state_event != NULL)
 		event_free(t->state_event);
+	rings_free(t);
 	signals_free(t);
 	fd_close(&t->spool_dir);
 	if (!t->stuck)
@@ -266,8 +257,8 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_SECRET] = handle_secret,
 	[MSG_TELEM_SPOOL] = handle_spool,
 	[MSG_EVENT] = events_handle,
-	[MSG_RING_ADD] = handle_ring_add,
-	[MSG_RING_REMOVE] = handle_ring_remove,
+	[MSG_RING_ADD] = rings_handle_add,
+	[MSG_RING_REMOVE] = rings_handle_remove,
 	[MSG_SIGNAL_REPLY] = signals_handle_reply,
 };
 
@@ -285,6 +276,7 @@ main(void)
 	int status;
 
 	TAILQ_INIT(&t.pending);
+	TAILQ_INIT(&t.rings.list);
 	spool_init(&t.spool);
 	seqstate_init(&t.seqstate);
 	if (pipeline_init(&t.pipeline) < 0)

@@ -11,6 +11,7 @@
 #include "telemd/broker.h"
 #include "telemd/pipeline.h"
 #include "telemd/publish.h"
+#include "telemd/rings.h"
 #include "telemd/seqstate.h"
 #include "telemd/spool.h"
 #include "telemd/store.h"
@@ -48,6 +49,7 @@ struct telemd {
 	/* event_ids in the spool at start: agentd may send them again */
 	uint8_t (*known)[16];
 	size_t known_count;
+	struct rings rings;
 	struct pending_signals pending;
 	uint64_t next_signal_id;
 	unsigned int pending_count;
