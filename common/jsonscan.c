@@ -311,10 +311,11 @@ static int
 check_keys(struct scan *s, size_t base)
 {
 	size_t i, n = s->key_count - base;
-	struct key *keys = s->keys + base;
+	struct key *keys;
 
 	if (n < 2)
 		return 0;
+	keys = s->keys + base;
 	qsort(keys, n, sizeof(*keys), key_compare);
 	for (i = 1; i < n; i++)
 		if (key_compare(&keys[i - 1], &keys[i]) == 0)
