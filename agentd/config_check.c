@@ -307,8 +307,15 @@ canonical(enum config_check check, const char *value, char *out, size_t size)
 
 		return inner == NULL ? -ENOMEM : str_copy(out, size, inner);
 	}
-	if (str_copy(out, size, value) < 0)
+	if (check == CHECK_REGISTRY_URL && strncmp(value, "file:/", 6) == 0 &&
+	    value[6] != '/') {
+		if ((size_t)snprintf(out, size, "file://%s", value + 5) >= size)
+			return -ENAMETOOLONG;
+		memset(out + len + 2, 0, size - len - 2);
+	} else if (str_copy(out, size, value) < 0) {
 		return -ENAMETOOLONG;
+	}
+	len = strlen(out);
 	if (check == CHECK_REGISTRY_URL || check == CHECK_HTTP_URL ||
 	    check == CHECK_PATH)
 		while (len > 1 && out[len - 1] == '/')

@@ -256,7 +256,8 @@ hand_over(int fd, const struct stat *st, const char *where, uid_t uid,
 		    "%s is root's and not empty: it must be a directory of "
 		    "its own",
 		    where);
-	if (fchown(fd, uid, gid) == -1 || fchmod(fd, 0700) == -1)
+	/* In this order: another's mode would take CAP_FOWNER. */
+	if (fchmod(fd, 0700) == -1 || fchown(fd, uid, gid) == -1)
 		return fail(err, -errno, "%s: cannot give it to user %u: %s",
 		    where, (unsigned int)uid, strerror(errno));
 	return 0;

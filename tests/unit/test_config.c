@@ -349,6 +349,9 @@ START_TEST (canonical_forms) {
 	ck_assert_int_eq(
 	    load_one(&c, "AGENT_REGISTRY_URL", "http://r:1/base//", &p), 0);
 	ck_assert_str_eq(c.registry_url, "http://r:1/base");
+	ck_assert_int_eq(
+	    load_one(&c, "AGENT_REGISTRY_URL", "file:/srv/r/", &p), 0);
+	ck_assert_str_eq(c.registry_url, "file:///srv/r");
 	ck_assert_int_eq(load_one(&c, "AGENT_HTTP_ADDRESS", "[::1]", &p), 0);
 	ck_assert_str_eq(c.http_address, "::1");
 	ck_assert_int_eq(
