@@ -6,6 +6,7 @@
 #include "agentd/config.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -629,6 +630,77 @@ START_TEST (files_that_variables_name) {
 	ck_assert_uint_eq(p.count, 1);
 	ck_assert(p.list[0].warning);
 	remove_files();
+}
+END_TEST
+
+/* The text of the entry that begins at P, up to the next one or the list's
+ * end. */
+static char *
+entry_at(const char *p)
+{
+	const char *next = strstr(p + 1, "\n.It Ev AGENT_");
+	const char *end = strstr(p, "\n.El");
+
+	if (next == NULL || (end != NULL && end < next))
+		next = end;
+	ck_assert_ptr_nonnull(next);
+	return strndup(p, (size_t)(next - p) + 1);
+}
+
+static void
+entry_fits(const struct config_row *row, const char *page)
+{
+	_cleanup_free_ char *entry = NULL;
+	const char *value = row->var.default_value, *p;
+	char head[256], range[64];
+
+	if (*value != '\0')
+		(void)snprintf(head, sizeof(head), "\n.It Ev %s Pq Ql %s\n",
+		    row->var.name, value);
+	else
+		(void)snprintf(head, sizeof(head), "\n.It Ev %s Pq empty\n",
+		    row->var.name);
+	p = strstr(page, head);
+	ck_assert_msg(p != NULL, "no entry \"%s\"", head + 1);
+	entry = entry_at(p);
+	ck_assert_msg((strstr(entry, "\n.Em restart\n") != NULL) ==
+		((row->var.flags & CONFIG_RESTART) != 0),
+	    "%s: restart", row->var.name);
+	(void)snprintf(range, sizeof(range), "%" PRIu64 " to %" PRIu64,
+	    row->min, row->max);
+	if ((row->kind == KIND_U32 || row->kind == KIND_U64) &&
+	    row->max != UINT64_MAX)
+		ck_assert_msg(strstr(entry, range) != NULL, "%s: %s",
+		    row->var.name, range);
+	/* "A secret" where it is one; NATS URLs may hold one. */
+	if ((row->var.flags & (CONFIG_SECRET | CONFIG_SECRET_FILE)) != 0)
+		ck_assert_msg(strstr(entry, "\nA secret") != NULL, "%s: secret",
+		    row->var.name);
+}
+
+START_TEST (the_manual_has_each_variable_and_no_other) {
+	static char page[128 << 10];
+	const struct config_row *row;
+	size_t i, n;
+	char *p, *end;
+	FILE *f;
+
+	f = fopen(AEGIS_MAN_DIR "/agentd.env.5", "re");
+	ck_assert_ptr_nonnull(f);
+	n = fread(page, 1, sizeof(page) - 1, f);
+	ck_assert_int_eq(fclose(f), 0);
+	page[n] = '\0';
+	for (i = 0; (row = config_row(i)) != NULL; i++)
+		entry_fits(row, page);
+	for (p = page; (p = strstr(p, "\n.It Ev AGENT_")) != NULL;) {
+		p += strlen("\n.It Ev ");
+		end = strchr(p, ' ');
+		ck_assert_ptr_nonnull(end);
+		*end = '\0';
+		ck_assert_msg(
+		    config_row_find(p) != NULL, "%s is no variable", p);
+		p = end + 1;
+	}
 }
 END_TEST
 
