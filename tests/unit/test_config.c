@@ -710,4 +710,4 @@ UNIT_MAIN("config", defaults_are_the_contract, every_variable_has_a_case_here,
     environment_wins_and_empty_is_the_default, canonical_forms, the_file_itself,
     a_named_file_must_exist, secrets_are_never_shown, urls_are_redacted,
     changes_and_who_must_know, public_keys_become_pem, secret_files,
-    files_that_variables_name)
+    files_that_variables_name, the_manual_has_each_variable_and_no_other)
