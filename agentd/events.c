@@ -127,6 +127,26 @@ describe_artifact(struct msg_event *event, const struct artifact *a)
 		str_copy_cut(event->error, sizeof(event->error), a->error);
 }
 
+/* A signal or an operator has no threshold that was crossed. */
+static void
+log_rolled_back(const struct msg_event *event, const char *id)
+{
+	const char *reason =
+	    rollback_reason_name((enum rollback_reason)event->rollback_reason);
+
+	if (event->threshold == THRESHOLD_NONE)
+		log_line(LOG_LEVEL_WARN, id, NULL,
+		    "BPF program rolled back: %s %s (%s%s%s)", event->name,
+		    event->version, reason,
+		    event->reason[0] != '\0' ? ": " : "", event->reason);
+	else
+		log_line(LOG_LEVEL_WARN, id, NULL,
+		    "BPF program rolled back: %s %s (%s: %s, %g > %g)",
+		    event->name, event->version, reason,
+		    threshold_name((enum threshold)event->threshold),
+		    event->value, event->limit);
+}
+
 /* The same fact, for the log. */
 static void
 log_event(const struct msg_event *event)
@@ -151,13 +171,7 @@ log_event(const struct msg_event *event)
 		    event->version);
 		break;
 	case EVENT_PROGRAM_ROLLED_BACK:
-		log_line(LOG_LEVEL_WARN, id, NULL,
-		    "BPF program rolled back: %s %s (%s %s %g > %g)",
-		    event->name, event->version,
-		    rollback_reason_name(
-			(enum rollback_reason)event->rollback_reason),
-		    threshold_name((enum threshold)event->threshold),
-		    event->value, event->limit);
+		log_rolled_back(event, id);
 		break;
 	default:
 		break;

@@ -61,7 +61,8 @@ handle_signal(struct imsg *m, void *ctx)
 	    &agent->fleet, signal->artifact_id, &cause, moment_now());
 	reply.accepted = r == 0;
 	if (r < 0)
-		str_copy_cut(reply.error, sizeof(reply.error), refusal(r));
+		(void)snprintf(reply.error, sizeof(reply.error), "%s: %s",
+		    signal->artifact_id, refusal(r));
 	log_line(r == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, signal->artifact_id,
 	    r == 0 ? NULL : reply.error,
 	    "orchestrator asked for a rollback%s%s",
