@@ -204,7 +204,6 @@ const struct sandbox_call sandbox_sanitizer_calls[] = {
 	CALL("pipe2"),
 	CALL("dup"),
 	CALL("getcwd"),
-	CALL("process_vm_readv"), /* of itself, the same question */
 	CALL_IF("prctl", 0, 0x53564d41 /* PR_SET_VMA: names of mappings */),
 	CALL_IF("prctl", 0, PR_GET_DUMPABLE),
 	CALL_END,
