@@ -35,30 +35,31 @@ scalar_from_json(struct json_object *value, struct scalar *out)
 	return r;
 }
 
+/* The largest number that WIDTH bits hold. */
+static uint64_t
+largest(unsigned int width, bool is_signed)
+{
+	unsigned int bits = is_signed ? width - 1 : width;
+
+	if (bits == 0)
+		return 0;
+	return bits >= 64 ? UINT64_MAX : UINT64_MAX >> (64 - bits);
+}
+
 bool
 scalar_fits(const struct scalar *n, unsigned int width, bool is_signed)
 {
-	if (!is_signed && n->negative)
-		return false;
-	if (width > 64)
-		return true;
-	if (!is_signed)
-		return width == 64 || n->bits >> width == 0;
-	if (n->negative)
-		return (int64_t)n->bits >= -((int64_t)1 << (width - 1)) ||
-		    width == 64;
-	return n->bits >> (width - 1) == 0;
+	if (!n->negative)
+		return n->bits <= largest(width, is_signed);
+	/* In two's complement -1 - N is the mirror of N. */
+	return is_signed && ~n->bits <= largest(width, true);
 }
 
 void
 scalar_range(unsigned int width, bool is_signed, char out[SCALAR_RANGE_SIZE])
 {
-	uint64_t max;
+	uint64_t max = largest(width > 64 ? 64 : width, is_signed);
 
-	if (width > 64)
-		width = 64;
-	max =
-	    is_signed ? UINT64_MAX >> (65 - width) : UINT64_MAX >> (64 - width);
 	if (is_signed)
 		(void)snprintf(out, SCALAR_RANGE_SIZE,
 		    "a whole number from %lld to %llu", -(long long)max - 1,

@@ -8,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "common/log.h"
 #include "common/memfd.h"
@@ -33,7 +34,8 @@ handle_config(struct imsg *m, void *ctx)
 
 	if (!MSG_TEXT_OK(config->architecture) ||
 	    !MSG_TEXT_OK(config->kernel_release) ||
-	    config->parameters_policy > PARAMETERS_ANY)
+	    config->parameters_policy > PARAMETERS_ANY ||
+	    config->cpu_limit_sec > 3600)
 		return -EINVAL;
 	v->config = *config;
 	v->configured = true;
@@ -132,6 +134,19 @@ send_answer(struct verifyd *v, uint64_t id, struct artifact_output *out)
 	return r == -EPIPE ? 0 : r;
 }
 
+/*
+ * An artifact that costs more CPU time than is allowed ends this process
+ * (SIGPROF); agentd, which sees it die over this artifact, decides what
+ * becomes of the artifact.  0 seconds: no more limit.
+ */
+static int
+limit_cpu(uint32_t sec)
+{
+	const struct itimerval limit = { .it_value.tv_sec = sec };
+
+	return setitimer(ITIMER_PROF, &limit, NULL) == -1 ? -errno : 0;
+}
+
 static int
 handle_artifact(struct imsg *m, void *ctx)
 {
@@ -158,8 +173,14 @@ handle_artifact(struct imsg *m, void *ctx)
 		in.parameters = v->parameters.data;
 		in.parameters_len = v->parameters.len;
 	}
+	r = limit_cpu(v->config.cpu_limit_sec);
+	if (r < 0)
+		return r;
 	artifact_verify(&in, &out);
+	r = limit_cpu(0);
 	memfd_unmap(&v->parameters);
+	if (r < 0)
+		return r;
 	return send_answer(v, m->id, &out);
 }
 
