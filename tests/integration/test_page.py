@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: ISC
+"""The page for people, in a real browser without a screen."""
+
+import os
+import re
+import struct
+import subprocess
+import zlib
+
+import pytest
+
+from aegis.apid import Apid
+
+
+def browse(url, work_dir, *flags):
+    """Run headless Chromium on URL; its output and messages."""
+    done = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
+         "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+         "--enable-logging=stderr", f"--user-data-dir={work_dir}/chromium",
+         "--virtual-time-budget=8000", *flags, url],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"HOME": work_dir})
+    assert done.returncode == 0, done.stderr[-2000:]
+    refused = [line for line in done.stderr.splitlines()
+               if "CONSOLE" in line and "Failed to load resource" not in line]
+    assert not refused, refused
+    return done.stdout
+
+
+@pytest.fixture
+def make(prefix, build_dir):
+    made = []
+
+    def build(**kwargs):
+        made.append(Apid(prefix, build_dir, **kwargs))
+        return made[-1].start(publish=False)
+
+    yield build
+    for apid in made:
+        assert apid.stop() == "exited 0", apid.said
+
+
+def visible(dom, ident):
+    tag = re.search(rf'<[^>]* id="{ident}"[^>]*>', dom)[0]
+    return " hidden" not in tag
+
+
+def test_page_shows_what_the_api_says(make, work_dir):
+    apid = make().publish(programs=11, mixed=1, rollbacks=4, health=1, beat=9)
+    dom = browse(f"http://127.0.0.1:{apid.port}/", work_dir, "--dump-dom")
+    assert visible(dom, "main") and not visible(dom, "ask")
+    assert "host-001: degraded" in dom
+    assert "registry: poll failed 3 times" in dom
+    assert dom.count("<article") == 11
+    assert re.search(r"29 min 5\d s left|30 min 00 s left", dom)
+    assert dom.count("<polyline") == 7 * 3
+    assert "1.0.0 is back" in dom and "bpfd" in dom
+    # Text of others stays text.
+    assert "&lt;b&gt;" in dom
+
+
+def test_page_asks_for_the_token(make, work_dir):
+    path = os.path.join(work_dir, "token")
+    with open(path, "w", encoding="ascii") as out:
+        out.write("s3cret\n")
+    apid = make(token=path).publish()
+    dom = browse(f"http://127.0.0.1:{apid.port}/", work_dir, "--dump-dom")
+    assert visible(dom, "ask") and not visible(dom, "main")
+    assert "artifact-000" not in dom and not visible(dom, "wrong")
+
+
+def test_policy_is_strict(make):
+    apid = make().publish()
+    _, headers, body = apid.request("/")
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy and "http" not in policy
+    assert "frame-ancestors 'none'" in policy
+    html = body.decode()
+    assert not re.search(r"<script[^>]*>[^<]|\son\w+=|\sstyle=|<style", html)
+    for path, kind in (("/page.js", "text/javascript"),
+                       ("/page.css", "text/css")):
+        status, headers, body = apid.request(path)
+        assert status == 200 and headers["Content-Type"].startswith(kind)
+        assert not re.search(rb"https?://(?!www\.w3\.org/2000/svg)", body)
+        assert b"innerHTML" not in body
+
+
+def png_facts(path):
+    """Width, height, and how many different bytes the pixels have."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at, packed, width, height = 8, b"", 0, 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at:at + 8])
+        chunk = data[at + 8:at + 8 + size]
+        if kind == b"IHDR":
+            width, height = struct.unpack(">II", chunk[:8])
+        elif kind == b"IDAT":
+            packed += chunk
+        at += 12 + size
+    return width, height, len(set(zlib.decompress(packed)))
+
+
+@pytest.mark.parametrize("size", ["1280,1000", "500,1200"])
+def test_screenshot_has_something_on_it(make, work_dir, size):
+    apid = make().publish(programs=4, rollbacks=2, health=0, beat=9)
+    path = os.path.join(work_dir, "page.png")
+    browse(f"http://127.0.0.1:{apid.port}/", work_dir,
+           f"--window-size={size}", f"--screenshot={path}")
+    width, height, shades = png_facts(path)
+    assert width == int(size.split(",")[0]) and height > 800
+    assert shades > 50
