@@ -53,8 +53,8 @@ notes_add_line(struct notes *notes, const char *line)
 	str_scrub(notes->text, sizeof(notes->text));
 }
 
-static int
-handle_print(enum libbpf_print_level level, const char *fmt, va_list ap)
+static int _printf_(2, 0)
+    handle_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	char line[NOTES_TEXT_SIZE];
 
