@@ -53,7 +53,9 @@ take_content_length(struct http_check *c, const char *value)
 {
 	uint64_t length;
 
-	if (strnum_parse_u64(value, 0, INT64_MAX, &length) < 0)
+	/* Decimal digits only: libcurl would read "0x10" as 0. */
+	if (value[strspn(value, "0123456789")] != '\0' ||
+	    strnum_parse_u64(value, 0, INT64_MAX, &length) < 0)
 		return http_check_fail(
 		    c, -EPROTO, "Content-Length \"%.40s\"", value);
 	if (c->has_content_length && c->content_length != length)
