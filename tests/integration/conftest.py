@@ -2,11 +2,13 @@
 """Fixtures of the integration tests.  README.md in tests/ says how to run
 them; scripts/test integration does it all."""
 
+import json
 import os
 import shutil
 import sys
 import tempfile
 
+import jsonschema
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -199,3 +201,21 @@ def passer(key, objects, veth):
                         [{"program": "it_pass", "interface": "$interface"}],
                         parameters=parameters, **kwargs)
     return make
+
+
+@pytest.fixture(scope="session")
+def validate():
+    """validate(event): an event as schemas/event.schema.json has it."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                        "../../schemas/event.schema.json")
+    with open(path, encoding="utf-8") as f:
+        schema = json.load(f)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    by_type = {
+        name: jsonschema.Draft202012Validator(
+            {"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+        for name in (r["$ref"].rsplit("/", 1)[1] for r in schema["oneOf"])}
+
+    def check(event):
+        by_type[event["type"]].validate(event)
+    return check

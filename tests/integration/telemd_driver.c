@@ -28,7 +28,6 @@
 #include "common/memfd.h"
 #include "common/msg.h"
 #include "common/sandbox.h"
-#include "common/uuid.h"
 #include "telemd/jsonbuf.h"
 #include "tests/integration/ring_writer.h"
 
@@ -411,10 +410,10 @@ send_event(struct driver *d, uint64_t id, const char *type,
 	int fd = -1;
 
 	e.wall_ns = clock_wall_ns();
-	uuid_make_v7(e.wall_ns, e.event_id);
 	/* The same event has the same id when it is sent again. */
-	e.event_id[0] = 0x5a;
-	memcpy(e.event_id + 8, &id, sizeof(id));
+	e.event_id[6] = 0x70;
+	memcpy(e.event_id + 9, &id, 7);
+	e.event_id[8] = 0x80;
 	e.status = STATUS_RUNNING;
 	e.uptime_sec = 5;
 	e.telemetry.cpu_percent = 0.5;

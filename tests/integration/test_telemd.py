@@ -1,0 +1,807 @@
+# SPDX-License-Identifier: ISC
+"""telemd alone, under its own account and sandbox, against real nats-servers
+and real BPF ring buffers.  telemd_driver plays agentd."""
+
+import base64
+import hashlib
+import json
+import os
+import pwd
+import queue
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from aegis import net, wait
+
+TELEMETRY, STATUS = "agent.telemetry", "agent.rollback.status"
+DURABLE = ("program_loaded", "program_error", "program_unloaded",
+           "program_rolled_back", "rollback_status")
+
+
+def tool(name):
+    return os.path.join(os.environ["AEGIS_BUILD"], "tests/integration", name)
+
+
+class Server:
+    """A nats-server on a port that it keeps over restarts."""
+
+    def __init__(self, directory, config="", scheme="nats", login=""):
+        self.directory = directory
+        self.port = net.free_port()
+        self.url = f"{scheme}://{login}127.0.0.1:{self.port}"
+        os.makedirs(directory, exist_ok=True)
+        self.config = os.path.join(directory, "nats.conf")
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(f'listen: "127.0.0.1:{self.port}"\n{config}\n')
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            ["nats-server", "-c", self.config, "-l",
+             os.path.join(self.directory, "nats.log")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        wait.until(lambda: net.connects(self.port), "nats-server listens")
+        return self
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(sig)
+            self.process.wait(10)
+            self.process = None
+
+    def pause(self, seconds):
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Subscriber:
+    """natssub in the background: messages as (subject, data)."""
+
+    def __init__(self, url, *subjects, env=None):
+        self.messages = []
+        self.process = subprocess.Popen(
+            [tool("natssub"), url, *(subjects or ("agent.>",)), "-R"],
+            stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **(env or {})})
+        assert json.loads(self.process.stdout.readline())["ready"]
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            m = json.loads(line)
+            self.messages.append((m["subject"], m["data"]))
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+    def events(self, *types):
+        return [d for _, d in list(self.messages)
+                if not types or d["type"] in types]
+
+    def await_count(self, count, *types, timeout=20):
+        wait.until(lambda: len(self.events(*types)) >= count,
+                   lambda: f"{count} events, got {len(self.events(*types))}",
+                   timeout)
+        return self.events(*types)
+
+
+class Telemd:
+    """telemd behind its driver."""
+
+    def __init__(self, url="", **options):
+        program = os.environ.get("AEGIS_TELEMD") or os.path.join(
+            os.environ["AEGIS_PREFIX"], "libexec/aegisflux/telemd")
+        args = [f"{k.replace('__', '.')}={v}" for k, v in options.items()]
+        if url:
+            args.append(f"url={url}")
+        self.process = subprocess.Popen(
+            [tool("telemd_driver"), program, *args],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said = []
+        self.taken = 0
+        self.number = 0
+        threading.Thread(target=self._read, daemon=True).start()
+        self.ready()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.said.append(json.loads(line))
+
+    def say(self, *words):
+        self.process.stdin.write(" ".join(str(w) for w in words) + "\n")
+        self.process.stdin.flush()
+
+    def all(self, msg):
+        return [m for m in list(self.said) if m["msg"] == msg]
+
+    def wait(self, msg, test=lambda m: True, timeout=15):
+        """The first such message that was not waited for before."""
+        def find():
+            for i, m in enumerate(list(self.said)[self.taken:]):
+                if m["msg"] == msg and test(m):
+                    self.taken += i + 1
+                    return m
+            return None
+        return wait.until(find, lambda: f"{msg}; telemd said "
+                          f"{self.said[-8:]}", timeout)
+
+    def ready(self):
+        self.pid = self.wait("ready")["pid"]
+
+    def event(self, kind, artifact="art-1", **fields):
+        self.number += 1
+        self.say("event", self.number, kind, artifact,
+                 *(f"{k}={v}" for k, v in fields.items()))
+        return self.number
+
+    def accepted(self):
+        return max((m["id"] for m in self.all("accepted")), default=0)
+
+    def await_accepted(self, number, timeout=15):
+        wait.until(lambda: self.accepted() >= number,
+                   lambda: f"event {number} accepted, only "
+                           f"{self.accepted()}", timeout)
+
+    def connected(self, timeout=20):
+        self.wait("state", lambda m: m["connected"], timeout)
+
+    def state(self):
+        """A state that is told after now."""
+        self.taken = len(self.said)
+        return self.wait("state")
+
+    def kill(self):
+        self.say("kill", 9)
+        self.wait("exit")
+
+    def restart(self):
+        self.say("restart")
+        self.ready()
+
+    def logs(self, pattern):
+        return [m for m in self.all("log")
+                if re.search(pattern, m["text"] + " " + m["error"])]
+
+    def close(self):
+        if self.process.poll() is None:
+            try:
+                self.say("quit")
+                self.process.wait(10)
+            except (BrokenPipeError, subprocess.TimeoutExpired):
+                self.process.kill()
+                self.process.wait()
+        bad = [m for m in self.all("exit") if m["signal"] not in (0, 9)]
+        assert not bad, f"telemd died: {bad}"
+
+
+@pytest.fixture
+def things():
+    """What must be closed at the end, last one first."""
+    made = []
+    yield made
+    for thing in reversed(made):
+        (thing.close if hasattr(thing, "close") else thing.stop)()
+
+
+@pytest.fixture
+def server(work_dir, things):
+    made = Server(os.path.join(work_dir, "nats")).start()
+    things.append(made)
+    return made
+
+
+@pytest.fixture
+def spool(work_dir):
+    path = os.path.join(work_dir, "spool")
+    os.mkdir(path, 0o700)
+    account = pwd.getpwnam("_aegis_telem")
+    os.chown(path, account.pw_uid, account.pw_gid)
+    return path
+
+
+@pytest.fixture
+def make(things):
+    def start(kind, *args, **kwargs):
+        thing = kind(*args, **kwargs)
+        things.append(thing)
+        return thing
+    return start
+
+
+def seqs(events):
+    return [e["metadata"]["seq"] for e in events]
+
+
+def request(url, subject, data, timeout=3, env=None):
+    out = subprocess.run(
+        [tool("natspub"), url, subject, data, "-r", str(timeout)],
+        capture_output=True, text=True, env={**os.environ, **(env or {})})
+    assert out.returncode == 0, out.stderr
+    return json.loads(out.stdout)
+
+
+# ---- events ----
+
+def test_every_type_is_published_in_order(server, spool, make, validate):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, spool=spool)
+    t.connected()
+    t.event("program_loaded", name="drop", version="1.2.0")
+    t.event("program_error", error="oops", log="verifier-says-no")
+    t.event("program_telemetry", violations=3)
+    t.event("program_rolled_back", threshold=1, value=11, limit=10)
+    t.event("program_unloaded", unload_reason=5)
+    t.event("agent_heartbeat", "-", loaded=2)
+    t.event("rollback_status", rollback_status=3)
+    got = sub.await_count(7)
+    t.await_accepted(7)
+    assert seqs(got) == list(range(1, 8))
+    assert [e["type"] for e in got] == [
+        "program_loaded", "program_error", "program_telemetry",
+        "program_rolled_back", "program_unloaded", "agent_heartbeat",
+        "rollback_status"]
+    assert got[1]["metadata"]["error"] == "oops"
+    assert got[1]["data"]["verifier_msg"] == "verifier-says-no"
+    assert got[4]["metadata"]["reason"] == "evicted"
+    assert got[6]["status"] == "completed"
+    subjects = [s for s, _ in sub.messages]
+    assert subjects == [TELEMETRY] * 6 + [STATUS]
+    for e in got:
+        validate(e)
+
+
+def test_subject_is_the_configured_one(server, make):
+    sub = make(Subscriber, server.url, ">")
+    t = make(Telemd, server.url, subject="site.7.telemetry")
+    t.event("program_loaded")
+    sub.await_count(1)
+    assert sub.messages[0][0] == "site.7.telemetry"
+
+
+def test_largest_event(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, spool=spool)
+    t.event("program_error", error="x", biglog=1)
+    got = sub.await_count(1)
+    assert got[0]["data"]["verifier_msg"] == '"' * 16384
+
+
+# ---- signals ----
+
+def test_signals_are_answered(server, make):
+    t = make(Telemd, server.url)
+    t.connected()
+    subject = "orchestrator.rollback.host-001"
+    assert request(server.url, subject,
+                   '{"artifact_id":"art-1","reason":"bad"}') == \
+        {"status": "accepted"}
+    got = t.wait("signal")
+    assert (got["artifact_id"], got["reason"]) == ("art-1", "bad")
+    answer = request(server.url, subject, '{"artifact_id":"unknown-7"}')
+    assert answer == {"status": "rejected",
+                      "error": "no such artifact is running"}
+    for bad in ("", "{", "[]", '{"artifact_id":7}',
+                '{"artifact_id":"../../x"}', "\x01\x02"):
+        answer = request(server.url, subject, bad)
+        assert answer["status"] == "rejected" and answer["error"]
+    assert t.state()["bad_signals"] == 6
+    assert len(t.logs("rollback signal .* refused")) == 6
+    t.event("program_loaded")
+    t.await_accepted(1)
+
+
+def test_action_concerns_named_hosts_only(server, make):
+    t = make(Telemd, server.url)
+    t.connected()
+
+    def publish(**body):
+        subprocess.run([tool("natspub"), server.url, "actions.rollback.ebpf",
+                        json.dumps(body)], check=True)
+    publish(action="rollback", target_id="host-002", artifact_id="other")
+    publish(action="rollback", targets=["x", "host-001"], request_id="r-1",
+            artifact_id="art-9")
+    got = t.wait("signal")
+    assert (got["artifact_id"], got["request_id"]) == ("art-9", "r-1")
+    assert len(t.all("signal")) == 1
+
+
+def test_flood_of_signals_is_bounded(server, make):
+    t = make(Telemd, server.url)
+    t.connected()
+    big = '{"artifact_id":"' + "a" * 8000 + '"}'
+    subprocess.run([tool("natspub"), server.url,
+                    "orchestrator.rollback.host-001", big], check=True)
+    wait.until(lambda: t.state()["bad_signals"] == 1, "it is counted")
+    assert t.logs("4096")
+
+
+# ---- the broker comes and goes ----
+
+def test_starts_without_a_broker(work_dir, spool, make):
+    server = make(Server, os.path.join(work_dir, "late"))
+    t = make(Telemd, server.url, spool=spool)
+    for i in range(5):
+        t.event("program_loaded", f"art-{i}")
+    t.event("agent_heartbeat", "-")
+    t.await_accepted(6)
+    assert t.state()["spooled_events"] == 5
+    assert t.state()["error"]
+    server.start()
+    sub = make(Subscriber, server.url)
+    t.connected()
+    t.event("program_unloaded")
+    got = sub.await_count(1, "program_unloaded")
+    assert t.state()["dropped"]["agent_heartbeat"] == 1
+    assert seqs(got) == [7]
+
+
+def test_broker_away_then_all_once_in_order(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, spool=spool)
+    t.connected()
+    t.event("program_loaded")
+    sub.await_count(1)
+    server.stop()
+    t.wait("state", lambda m: not m["connected"])
+    for i in range(200):
+        t.event(DURABLE[i % 5], f"art-{i}")
+    t.await_accepted(201)
+    sub.close()
+    server.start()
+    sub = make(Subscriber, server.url)
+    got = sub.await_count(200, timeout=30)
+    time.sleep(0.5)
+    got = sub.events()
+    assert seqs(got) == list(range(2, 202))
+    wait.until(lambda: t.state()["spooled_events"] == 0, "spool empty")
+
+
+def test_password_in_the_url_stays_secret(work_dir, make):
+    server = make(Server, os.path.join(work_dir, "n"),
+                  'authorization { user: agent, password: "s3cr3t" }',
+                  login="agent:s3cr3t@").start()
+    secret = os.path.join(work_dir, "url")
+    with open(secret, "w", encoding="utf-8") as f:
+        f.write(server.url)
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, secret__url=secret)
+    t.event("program_loaded")
+    sub.await_count(1)
+    assert "s3cr3t" not in json.dumps(t.said)
+
+
+def test_wrong_password_is_said_and_tried_again(work_dir, make):
+    server = make(Server, os.path.join(work_dir, "n"),
+                  'authorization { user: agent, password: "right" }').start()
+    t = make(Telemd, server.url.replace("://", "://agent:wrong@"))
+    t.wait("state", lambda m: re.search("uthorization", m["error"]), 20)
+    assert "wrong" not in json.dumps(t.said)
+    t.say("ping")
+    t.wait("pong")
+
+
+def test_token(work_dir, make):
+    server = make(Server, os.path.join(work_dir, "n"),
+                  'authorization { token: "t0ken" }', login="t0ken@").start()
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url)
+    t.event("program_loaded")
+    sub.await_count(1)
+
+
+def test_several_urls(work_dir, make):
+    a = make(Server, os.path.join(work_dir, "a")).start()
+    b = make(Server, os.path.join(work_dir, "b")).start()
+    sub_a, sub_b = make(Subscriber, a.url), make(Subscriber, b.url)
+    t = make(Telemd, f"{a.url},{b.url}")
+    t.connected()
+    t.event("program_loaded")
+    wait.until(lambda: sub_a.events() or sub_b.events(), "one has it")
+    first, other = (a, sub_b) if sub_a.events() else (b, sub_a)
+    first.stop()
+    t.event("program_unloaded")
+    other.await_count(1, "program_unloaded")
+
+
+# ---- keys and certificates ----
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def pki(session_dir):
+    """A CA, a server's certificate for 127.0.0.1 and for another name, a
+    client's."""
+    path = os.path.join(session_dir, "nats-pki")
+    os.makedirs(path)
+
+    def p(name):
+        return os.path.join(path, name)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", p("ca.key"),
+            "-out", p("ca.pem"), "-subj", "/CN=ca", "-days", "2")
+    for name, san in (("server", "IP:127.0.0.1"),
+                      ("elsewhere", "DNS:elsewhere.example"),
+                      ("client", "DNS:agent")):
+        openssl("req", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                p(f"{name}.key"), "-out", p(f"{name}.csr"), "-subj",
+                f"/CN={name}")
+        with open(p("ext"), "w", encoding="utf-8") as f:
+            f.write(f"subjectAltName={san}\n")
+        openssl("x509", "-req", "-in", p(f"{name}.csr"), "-CA", p("ca.pem"),
+                "-CAkey", p("ca.key"), "-CAcreateserial", "-out",
+                p(f"{name}.pem"), "-extfile", p("ext"), "-days", "2")
+    return p
+
+
+def tls_config(pki, name, verify):
+    return (f'tls {{ cert_file: "{pki(name + ".pem")}" key_file: '
+            f'"{pki(name + ".key")}" ca_file: "{pki("ca.pem")}" '
+            f'verify: {str(verify).lower()} timeout: 5 }}')
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_tls(work_dir, pki, make, mutual):
+    server = make(Server, os.path.join(work_dir, "n"),
+                  tls_config(pki, "server", mutual), "tls").start()
+    env = {"NATS_CA": pki("ca.pem"), "NATS_CERT": pki("client.pem"),
+           "NATS_KEY": pki("client.key")}
+    sub = make(Subscriber, server.url, env=env)
+    secrets = {"secret__ca": pki("ca.pem")}
+    if mutual:
+        secrets.update(secret__cert=pki("client.pem"),
+                       secret__key=pki("client.key"))
+    t = make(Telemd, server.url, **secrets)
+    t.event("program_loaded")
+    sub.await_count(1)
+
+
+@pytest.mark.parametrize("case", ["other name", "other ca", "no client key"])
+def test_tls_is_refused(work_dir, session_dir, pki, make, case):
+    name = "elsewhere" if case == "other name" else "server"
+    server = make(Server, os.path.join(work_dir, "n"),
+                  tls_config(pki, name, case == "no client key"),
+                  "tls").start()
+    ca = pki("ca.pem")
+    if case == "other ca":
+        ca = os.path.join(work_dir, "other.pem")
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                os.path.join(work_dir, "other.key"), "-out", ca, "-subj",
+                "/CN=other", "-days", "2")
+    t = make(Telemd, server.url, secret__ca=ca)
+    t.event("program_loaded")
+    t.wait("state", lambda m: m["error"], 20)
+    wait.never(lambda: any(m["connected"] for m in t.all("state")),
+               "connected", 2)
+
+
+def test_jetstream(work_dir, spool, make):
+    server = make(Server, os.path.join(work_dir, "n"),
+                  f'jetstream {{ store_dir: "{work_dir}/js" }}').start()
+    t = make(Telemd, server.url, stream="EVENTS", spool=spool)
+    # not there: said, tried again, events are kept
+    t.event("program_loaded")
+    t.wait("state", lambda m: m["error"], 20)
+    t.await_accepted(1)
+    assert t.state()["spooled_events"] == 1
+    create = {"name": "EVENTS", "subjects": ["agent.>"],
+              "storage": "file", "retention": "limits", "max_consumers": -1,
+              "max_msgs": -1, "max_bytes": -1, "max_age": 0,
+              "num_replicas": 1, "duplicate_window": 120000000000}
+    made = request(server.url, "$JS.API.STREAM.CREATE.EVENTS",
+                   json.dumps(create))
+    assert "error" not in made, made
+    for i in range(50):
+        t.event("program_loaded", f"art-{i}")
+
+    def info():
+        return request(server.url, "$JS.API.STREAM.INFO.EVENTS", "")["state"]
+    wait.until(lambda: info()["messages"] == 51, lambda: str(info()), 20)
+    wait.until(lambda: t.state()["spooled_events"] == 0, "spool empty")
+    # a telemd that died before it saw the acks sends again; JetStream knows
+    got = request(server.url, "$JS.API.STREAM.MSG.GET.EVENTS",
+                  '{"seq":51}')["message"]
+    headers = base64.b64decode(got["hdrs"]).decode()
+    event = json.loads(base64.b64decode(got["data"]))
+    assert f"Nats-Msg-Id: {event['metadata']['event_id']}" in headers
+    assert "Nats-Expected-Stream: EVENTS" in headers
+
+
+# ---- killed, stalled, full ----
+
+def test_killed_at_any_moment_loses_no_lifecycle_event(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, spool=spool)
+    sent = set()
+    for round_ in range(10):
+        for _ in range(50):
+            sent.add(f"art-{t.event('program_loaded', f'art-{t.number}')-1}")
+        time.sleep(0.002 * round_)
+        t.kill()
+        t.restart()
+        # agentd sends again what was not accepted
+        accepted, last = t.accepted(), t.number
+        for number in range(accepted + 1, last + 1):
+            t.say("event", number, "program_loaded", f"art-{number - 1}")
+        t.await_accepted(last)
+    wait.until(lambda: {e["data"]["artifact_id"] for e in sub.events()}
+               >= sent, "all are there", 30)
+    by_id = {}
+    for e in sub.events():
+        by_id.setdefault(e["data"]["artifact_id"], set()).add(
+            e["metadata"]["event_id"])
+    # more than once perhaps, but then known by its id
+    assert not {k: v for k, v in by_id.items() if len(v) != 1}
+    first = []
+    for e in sub.events():
+        if e["data"]["artifact_id"] not in first:
+            first.append(e["data"]["artifact_id"])
+    assert first == [f"art-{i}" for i in range(len(sent))]
+    numbers = {}
+    for e in sub.events():
+        numbers.setdefault(e["metadata"]["seq"], set()).add(
+            e["metadata"]["event_id"])
+    assert not {k: v for k, v in numbers.items() if len(v) != 1}
+
+
+def test_torn_spool_is_cut_and_reported(work_dir, spool, make):
+    dead = Server(os.path.join(work_dir, "n"))
+    t = make(Telemd, dead.url, spool=spool)
+    for i in range(3):
+        t.event("program_loaded", f"art-{i}")
+    t.await_accepted(3)
+    t.kill()
+    segment = next(os.path.join(spool, n) for n in os.listdir(spool)
+                   if n.startswith("event-"))
+    os.truncate(segment, os.path.getsize(segment) - 10)
+    t.restart()
+    wait.until(lambda: t.logs("torn"), "the torn end is reported")
+    dead.start()
+    sub = make(Subscriber, dead.url)
+    t.event("program_unloaded")
+    try:
+        got = sub.await_count(1, "program_unloaded")
+        assert got
+    finally:
+        dead.stop()
+
+
+def test_stalled_broker_delays_nothing_else(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, spool=spool)
+    t.connected()
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        for i in range(500):
+            t.event("program_loaded", f"art-{i}")
+        t.await_accepted(500, 3)
+        t.say("ping")
+        t.wait("pong", timeout=1)
+        assert time.monotonic() - start < 4
+        time.sleep(3)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    sub.await_count(500)
+    time.sleep(0.3)
+    assert seqs(sub.events()) == list(range(1, 501))
+
+
+def test_full_disk_keeps_events_in_memory(server, work_dir, make):
+    sub = make(Subscriber, server.url)
+    mount = os.path.join(work_dir, "small")
+    os.mkdir(mount)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0777",
+                    "small", mount], check=True)
+    try:
+        t = make(Telemd, server.url, spool=mount)
+        t.connected()
+        server.stop()
+        t.wait("state", lambda m: not m["connected"])
+        for i in range(300):
+            t.event("program_loaded", f"art-{i}")
+        wait.until(lambda: t.logs("spool cannot be written"), "it is said")
+        assert 0 < t.accepted() < 300
+        assert t.state()["spool_full"] == 1
+        sub.close()
+        server.start()
+        sub = make(Subscriber, server.url)
+        # natssub may come later than the first of them
+        t.await_accepted(300, 30)
+        t.event("program_unloaded")
+        sub.await_count(1, "program_unloaded")
+        assert t.state()["dropped"]["program_loaded"] == 0
+        t.close()
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)
+
+
+# ---- rings ----
+
+def violations(sub):
+    return sub.events("violation_report")
+
+
+def test_ring_to_report(server, make, validate):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0)
+    t.say("ring_add", 0, "art-1", 65536)
+    t.say("ring_write", 0, 3)
+    got = sub.await_count(3, "violation_report")
+    v = got[0]["data"]["violation"]
+    assert (v["kind"], v["verdict"], v["pid"], v["uid"], v["comm"]) == \
+        ("network", "drop", 1234, 1000, "curl")
+    assert (v["saddr"], v["daddr"], v["dport"], v["protocol"]) == \
+        ("10.0.0.1", "192.0.2.7", 443, "tcp")
+    assert abs(time.time() - parse_time(v["time"])) < 30
+    assert [e["data"]["violation"]["value"] for e in got] == [0, 1, 2]
+    for e in got:
+        validate(e)
+
+
+def parse_time(text):
+    from datetime import datetime
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def test_ring_is_lossless_at_10000_a_second(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0, spool=spool)
+    t.connected()
+    t.say("ring_add", 0, "art-1", 4 << 20)
+    t.say("ring_write", 0, 50000, 10000)
+    cpu = cpu_seconds(t.pid)
+    for i in range(50):
+        t.event("program_loaded", f"art-{i}")
+        time.sleep(0.1)
+    got = sub.await_count(50050, timeout=30)
+    t.say("ring_state", 0)
+    assert t.wait("ring")["lost"] == 0
+    assert seqs(got) == list(range(1, 50051))
+    values = [e["data"]["violation"]["value"] for e in violations(sub)]
+    assert values == list(range(50000))
+    used = cpu_seconds(t.pid) - cpu
+    print(f"CPU per violation: {used / 50000 * 1e6:.2f} us")
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_rate_limit_counts_what_it_leaves_out(server, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=100)
+    t.connected()
+    t.say("ring_add", 0, "noisy", 1 << 20)
+    t.say("ring_write", 0, 3000, 3000)
+    t.say("ring_add", 1, "quiet", 65536)
+    t.say("ring_write", 1, 20)
+    wait.until(lambda: sum(e["data"]["artifact_id"] == "quiet"
+                           for e in violations(sub)) == 20, "quiet is heard")
+    wait.until(lambda: (t.state()["suppressed"] + len(violations(sub)))
+               == 3020, "all are counted")
+    noisy = [e for e in violations(sub)
+             if e["data"]["artifact_id"] == "noisy"]
+    assert 100 <= len(noisy) <= 300
+    assert sum(e["metadata"].get("suppressed", 0) for e in noisy) > 0
+    got = sub.events()
+    assert seqs(got) == list(range(1, len(got) + 1))
+
+
+def test_ring_survives_kill_of_telemd(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0, spool=spool)
+    t.connected()
+    t.say("ring_add", 0, "art-1", 4 << 20)
+    t.say("ring_write", 0, 20000, 5000)
+    for _ in range(5):
+        time.sleep(0.5)
+        t.kill()
+        t.restart()
+    t.connected()
+    wait.until(lambda: {e["data"]["violation"]["value"]
+                        for e in violations(sub)} >= set(range(20000)),
+               lambda: f"{len(violations(sub))} violations", 30)
+    t.say("ring_state", 0)
+    assert t.wait("ring")["lost"] == 0
+    # what came twice can be told by its id
+    ids = {}
+    for e in violations(sub):
+        ids.setdefault(e["data"]["violation"]["value"], set()).add(
+            e["metadata"]["event_id"])
+    assert not [v for v in ids.values() if len(v) != 1]
+
+
+def test_ring_while_the_broker_is_away(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0, spool=spool)
+    t.connected()
+    t.say("ring_add", 0, "art-1", 1 << 20)
+    t.say("ring_write", 0, 30000, 5000)
+    time.sleep(1)
+    server.stop()
+    time.sleep(3)
+    sub.close()
+    server.start()
+    second = make(Subscriber, server.url)
+    t.connected()
+    wait.until(lambda: t.state()["sent"]["violation_report"] >= 30000,
+               lambda: str(t.state()), 30)
+    t.say("ring_state", 0)
+    assert t.wait("ring")["lost"] == 0
+    values = [e["data"]["violation"]["value"] for e in violations(second)]
+    assert values == sorted(values)
+    assert values[-1] == 29999
+
+
+def test_ring_while_the_broker_stalls(server, spool, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0, spool=spool)
+    t.connected()
+    t.say("ring_add", 0, "art-1", 4 << 20)
+    t.say("ring_write", 0, 40000, 5000)
+    time.sleep(1)
+    server.pause(4)
+    got = sub.await_count(40000, "violation_report", timeout=30)
+    t.say("ring_state", 0)
+    assert t.wait("ring")["lost"] == 0
+    assert seqs(sub.events()) == list(range(1, 40001))
+    assert len(got) == 40000
+
+
+def test_ring_is_drained_when_its_program_goes(server, make):
+    sub = make(Subscriber, server.url)
+    t = make(Telemd, server.url, rate=0)
+    t.connected()
+    for i in range(5):
+        t.say("ring_add", i, f"art-{i}", 65536)
+        t.say("ring_write", i, 100)
+        t.say("ring_state", i)
+        t.wait("ring")
+    time.sleep(0.2)
+    for i in range(5):
+        t.say("ring_remove", i)
+    sub.await_count(500, "violation_report")
+    wait.until(lambda: not [n for n in os.listdir(f"/proc/{t.pid}/fd")
+                            if "bpf-map" in os.readlink(
+                                f"/proc/{t.pid}/fd/{n}")],
+               "the rings are let go")
+
+
+# ---- taken over ----
+
+@pytest.mark.parametrize("line", ["event 1 violation_report art-1",
+                                  "event 1 program_loaded a/b"])
+def test_a_value_that_breaks_the_rules_ends_it(server, make, line):
+    t = make(Telemd, server.url)
+    t.say(line)
+    assert t.wait("exit")["status"] == 1
+
+
+def test_sandbox_lets_it_do_its_work_and_no_more(server, spool, make):
+    t = make(Telemd, server.url, spool=spool)
+    t.connected()
+    with open(f"/proc/{t.pid}/status", encoding="utf-8") as f:
+        status = dict(line.split(":\t", 1) for line in f)
+    assert status["Seccomp"].strip() == "2"
+    assert status["NoNewPrivs"].strip() == "1"
+    assert int(status["CapBnd"], 16) == 0 and int(status["CapEff"], 16) == 0
+    assert status["Uid"].split()[0] == \
+        str(pwd.getpwnam("_aegis_telem").pw_uid)
