@@ -251,11 +251,26 @@ static const struct sandbox_path bpf_paths[] = {
 
 /* ---- apid ---- */
 
+/*
+ * Of the network only what a server of its own port needs: it never connects,
+ * resolves no names, and so does not have the shared list of the clients.
+ */
 static const struct sandbox_call api_calls[] = {
+	/* the listening socket, tried again while the port is not to be had */
+	CALL_IF("socket", 0, AF_INET),
+	CALL_IF("socket", 0, AF_INET6),
+	CALL("bind"), /* TCP ports: Landlock */
 	CALL("listen"),
+	CALL("getsockname"),
+	CALL("getsockopt"),
+	CALL("setsockopt"),
+	CALL("dup3"), /* our listening socket in the place of civetweb's */
+	/* its clients */
 	CALL("accept"),
 	CALL("accept4"),
-	CALL("dup3"), /* our listening socket in the place of civetweb's */
+	CALL("sendto"),
+	CALL("recvfrom"),
+	CALL_IF("ioctl", 1, FIONBIO),
 	CALL_END,
 };
 
@@ -360,8 +375,7 @@ const struct sandbox_row sandbox_rows[PROC_MAX] = {
 		.file_size = 16 * MB,
 		.nproc = 1024, /* a thread a connection: 256 of them */
 		.sets = { sandbox_common_calls, sandbox_noexec_soft_calls,
-		    sandbox_thread_calls, sandbox_inet_calls,
-		    sandbox_read_calls },
+		    sandbox_thread_calls, sandbox_read_calls },
 		.calls = api_calls,
 		.paths = api_paths,
 		.tcp_bind = true,
