@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: ISC
+"""Service files, and what a service manager sees of the agent."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from aegis import wait
+
+# What the unit leaves open has its reason there; more must not come.
+EXPOSURE_MAX = 3.2
+
+
+@pytest.fixture
+def unit(prefix):
+    return os.path.join(prefix, "lib/systemd/system/aegisflux-agentd.service")
+
+
+def unit_capabilities(unit):
+    with open(unit, encoding="utf-8") as file:
+        lines = re.findall(r"^CapabilityBoundingSet=(.*)$", file.read(), re.M)
+    return {name for line in lines for name in line.split()}
+
+
+def test_unit_is_sound(unit):
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+         unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", unit],
+        capture_output=True, text=True, check=False)
+    exposure = re.search(r"exposure level for .*: ([0-9.]+)", done.stdout)
+    assert exposure, done.stdout + done.stderr
+    assert float(exposure.group(1)) <= EXPOSURE_MAX
+
+
+def test_containers_get_what_the_unit_gets(prefix, unit):
+    want = {name.removeprefix("CAP_") for name in unit_capabilities(unit)}
+    share = os.path.join(prefix, "share/aegisflux")
+    with open(f"{share}/docker/Dockerfile", encoding="utf-8") as file:
+        assert set(re.findall(r"--cap-add ([A-Z_]+)", file.read())) == want
+    with open(f"{share}/k8s/daemonset.yaml", encoding="utf-8") as file:
+        text = file.read()
+    assert "privileged: true" not in text
+    added = text[text.index("add:\n"):text.index("env:\n")]
+    assert set(re.findall(r"^ +- ([A-Z_]+)$", added, re.M)) == want
+
+
+def test_the_units_capabilities_suffice(unit, make_agent, tree, work_dir,
+                                        passer):
+    """Twice: the second time the workers' directories are theirs already."""
+    names = ",".join("+" + name.removeprefix("CAP_").lower()
+                     for name in sorted(unit_capabilities(unit)))
+    agent = make_agent(tree.url)
+    wrapper = os.path.join(work_dir, "agentd")
+    with open(wrapper, "w", encoding="utf-8") as file:
+        file.write("#!/bin/sh\nexec setpriv --inh-caps=-all "
+                   f"--bounding-set=-all,{names} --no-new-privs "
+                   f"{agent.program}\n")
+    os.chmod(wrapper, 0o755)
+    agent.program = wrapper
+    artifact = passer()
+    tree.publish(artifact)
+    for _ in range(2):
+        agent.start()
+        agent.wait_running(artifact)
+        status, took = agent.stop()
+        assert status == 0 and took < 5
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request, work_dir):
+    """The socket of a service manager, and its name."""
+    name = os.path.join(work_dir, "notify")
+    address = name
+    if request.param == "abstract":
+        name = "@aegisflux-it-notify"
+        address = "\0" + name[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(address)
+        listener.settimeout(15)
+        yield listener, name
+
+
+def test_service_manager_is_told(manager, make_agent, tree):
+    listener, name = manager
+    agent = make_agent(tree.url)
+    agent.environment["NOTIFY_SOCKET"] = name
+    agent.environment["WATCHDOG_USEC"] = "200000"
+
+    def await_word(word):
+        wait.until(lambda: word in listener.recv(4096).decode().split("\n"),
+                   word, 15)
+
+    agent.start(ready=False)
+    await_word("READY=1")
+    await_word("WATCHDOG=1")
+    wait.until(lambda: "STATUS=" in listener.recv(4096).decode(), "STATUS")
+    for pid in wait.until(agent.workers, "workers").values():
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            assert b"NOTIFY_SOCKET" not in file.read()
+    agent.process.terminate()
+    await_word("STOPPING=1")
+    assert agent.process.wait(10) == 0
+
+
+def runs(pid):
+    """Whether it is more than a zombie: nobody reaps in some containers."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Sysv:
+    """The installed script, with files of its own."""
+
+    def __init__(self, prefix, directory, config):
+        with open(f"{prefix}/share/aegisflux/init.d/aegisflux-agentd.init",
+                  encoding="utf-8") as file:
+            text = file.read()
+        self.path = os.path.join(directory, "aegisflux-agentd")
+        self.pid_file = os.path.join(directory, "pid")
+        for name, value in (("PIDFILE", self.pid_file),
+                            ("PIPE", os.path.join(directory, "pipe")),
+                            ("LOG", os.path.join(directory, "log")),
+                            ("DAEMON_OPTS", f'"-f {config}"')):
+            text, count = re.subn(rf"^{name}=.*$", f"{name}={value}", text,
+                                  flags=re.M)
+            assert count == 1, name
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(self.path, 0o755)
+
+    def run(self, action):
+        return subprocess.run(
+            [self.path, action], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=40,
+            check=False).returncode
+
+    def pid(self):
+        with open(self.pid_file, encoding="utf-8") as file:
+            return int(file.read())
+
+
+@pytest.mark.skipif(shutil.which("start-stop-daemon") is None,
+                    reason="no start-stop-daemon: not Debian")
+def test_sysv_script(prefix, make_agent, tree, work_dir):
+    agent = make_agent(tree.url)
+    config = os.path.join(work_dir, "agentd.env")
+    good = "".join(f"{name}={value}\n"
+                   for name, value in agent.environment.items()
+                   if name.startswith("AGENT_"))
+
+    def configure(text):
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(config, 0o600)
+
+    script = Sysv(prefix, work_dir, config)
+    configure(good + "AGENT_HTTP_PORT=none\n")
+    assert script.run("start") == 1
+    configure(good)
+    assert script.run("status") == 3
+    assert script.run("stop") == 0
+    assert script.run("start") == 0
+    try:
+        pid = script.pid()
+        wait.until(lambda: agent.get("/healthz")[0] == 200, "it answers")
+        assert script.run("status") == 0
+        assert script.run("start") == 0
+        assert script.pid() == pid
+        assert script.run("reload") == 0
+        # A configuration that cannot work costs nothing.
+        configure(good + "AGENT_HTTP_PORT=none\n")
+        assert script.run("reload") != 0
+        assert script.run("restart") == 1
+        assert script.pid() == pid
+        assert runs(pid)
+        configure(good)
+        assert script.run("restart") == 0
+        assert script.pid() != pid
+        wait.until(lambda: agent.get("/healthz")[0] == 200, "it answers")
+        pid = script.pid()
+    finally:
+        assert script.run("stop") == 0
+    assert not runs(pid)
+    assert script.run("status") == 3
+    assert script.run("frobnicate") == 3
