@@ -287,8 +287,6 @@ make_options(struct broker *b, natsOptions **out)
 	SET(natsOptions_SetPingInterval(opts, PING_INTERVAL_MS));
 	SET(natsOptions_SetMaxPingsOut(opts, PINGS_OUT));
 	SET(natsOptions_SetWriteDeadline(opts, WRITE_DEADLINE_MS));
-	SET(natsOptions_SetRetryOnFailedConnect(
-	    opts, true, handle_connected, b));
 	SET(natsOptions_SetReconnectedCB(opts, handle_connected, b));
 	SET(natsOptions_SetDisconnectedCB(opts, handle_disconnected, b));
 	SET(natsOptions_SetClosedCB(opts, handle_disconnected, b));
@@ -319,19 +317,41 @@ subscribe(struct broker *b)
 	return s;
 }
 
+/* nats.c's last words without its "(conn.c:2201): ". */
+static const char *
+error_text(natsStatus s)
+{
+	const char *text = nats_GetLastError(NULL), *end;
+
+	if (text != NULL && text[0] == '(' &&
+	    (end = strstr(text, "): ")) != NULL)
+		text = end + 3;
+	return text != NULL && *text != '\0' ? text : natsStatus_GetText(s);
+}
+
 /* Say what is wrong once, not with every attempt. */
 static void
 note_failure(struct broker *b, natsStatus s, const char *what)
 {
-	const char *text = nats_GetLastError(NULL);
+	const char *text = error_text(s);
 
-	if (text == NULL || *text == '\0')
-		text = natsStatus_GetText(s);
 	set_connected(b, false, text);
 	if (strcmp(b->last_error, text) == 0)
 		return;
 	str_copy_cut(b->last_error, sizeof(b->last_error), text);
 	pipeline_note(b->pipeline, LOG_LEVEL_WARN, text, "%s", what);
+}
+
+static void
+note_no_connection(struct broker *b, natsStatus s)
+{
+	char what[200], url[128];
+
+	(void)snprintf(what, sizeof(what),
+	    "cannot connect to NATS at %s%s: trying again, events are kept",
+	    broker_display_url(b, 0, url, sizeof(url)),
+	    b->url_count > 1 ? " and the others" : "");
+	note_failure(b, s, what);
 }
 
 int
@@ -348,33 +368,33 @@ broker_open(struct broker *b)
 		note_failure(b, s, "cannot use the NATS configuration");
 		return -EINVAL;
 	}
+	/*
+	 * nats.c could retry the first connection by itself, but then it
+	 * does not tell why it fails.
+	 */
 	s = natsStatistics_Create(&b->stats);
 	if (s == NATS_OK)
 		s = natsConnection_Connect(&b->nc, opts);
 	natsOptions_Destroy(opts);
-	if (s != NATS_OK && s != NATS_NOT_YET_CONNECTED) {
-		note_failure(b, s, "cannot connect to NATS: trying again");
+	if (s != NATS_OK) {
+		note_no_connection(b, s);
 		return -ENOTCONN;
 	}
-	if (s == NATS_OK)
-		handle_connected(b->nc, b);
-	else
-		note_failure(b, s, "NATS does not answer: trying again");
 	b->generation++;
 	s = subscribe(b);
 	if (s != NATS_OK) {
 		note_failure(b, s, "cannot subscribe to rollback signals");
 		return -EIO;
 	}
+	b->last_error[0] = '\0';
+	handle_connected(b->nc, b);
 	return 0;
 }
 
 void
 broker_close(struct broker *b)
 {
-	jsCtx_Destroy(b->js);
-	b->js = NULL;
-	b->stream_found = false;
+	broker_reset(b);
 	natsSubscription_Destroy(b->subs[0]);
 	natsSubscription_Destroy(b->subs[1]);
 	b->subs[0] = b->subs[1] = NULL;

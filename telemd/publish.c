@@ -8,7 +8,7 @@
 
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000
-#define RETRY_WAIT_MS 2000
+#define RETRY_WAIT_MS 1000
 #define ACK_TRIES     10
 
 #define STATUS_SUBJECT "agent.rollback.status"
@@ -281,15 +281,32 @@ idle(struct publisher *pub, unsigned int ms)
 	(void)pthread_mutex_unlock(&p->mu);
 }
 
-/* Not connected, or refused: there may be much to do, but not now. */
+/* Not connected yet: look again soon, or when nats.c says so. */
 static void
-back_off(struct publisher *pub, unsigned int ms)
+await_connection(struct publisher *pub)
 {
 	struct pipeline *p = pub->pipeline;
 
 	(void)pthread_mutex_lock(&p->mu);
 	if (!p->stop)
-		pipeline_wait_locked(p, &p->publish_wake, ms);
+		pipeline_wait_locked(p, &p->publish_wake, IDLE_WAIT_MS);
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
+/* Refused: there may be much to do, but not now, whoever wakes us. */
+static void
+back_off(struct publisher *pub, unsigned int ms)
+{
+	struct pipeline *p = pub->pipeline;
+	int64_t now = clock_boot_ns(), until;
+
+	/* Hosts that lost a broker together do not come back together. */
+	ms += (unsigned int)(now / 1000 % (ms / 2));
+	until = now + ms * NSEC_PER_MSEC;
+	(void)pthread_mutex_lock(&p->mu);
+	while (!p->stop && (now = clock_boot_ns()) < until)
+		pipeline_wait_locked(p, &p->publish_wake,
+		    (unsigned int)((until - now) / NSEC_PER_MSEC) + 1);
 	(void)pthread_mutex_unlock(&p->mu);
 }
 
@@ -306,7 +323,7 @@ publish_run(void *arg)
 			continue;
 		}
 		if (!broker_is_connected(pub->broker)) {
-			back_off(pub, IDLE_WAIT_MS);
+			await_connection(pub);
 			continue;
 		}
 		r = publish_round(pub);

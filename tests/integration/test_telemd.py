@@ -386,7 +386,7 @@ def test_wrong_password_is_said_and_tried_again(work_dir, make):
     server = make(Server, os.path.join(work_dir, "n"),
                   'authorization { user: agent, password: "right" }').start()
     t = make(Telemd, server.url.replace("://", "://agent:wrong@"))
-    t.wait("state", lambda m: re.search("uthorization", m["error"]), 20)
+    t.wait("state", lambda m: re.search("uthoriz", m["error"]), 20)
     assert "wrong" not in json.dumps(t.said)
     t.say("ping")
     t.wait("pong")
@@ -449,9 +449,9 @@ def pki(session_dir):
 
 
 def tls_config(pki, name, verify):
-    return (f'tls {{ cert_file: "{pki(name + ".pem")}" key_file: '
-            f'"{pki(name + ".key")}" ca_file: "{pki("ca.pem")}" '
-            f'verify: {str(verify).lower()} timeout: 5 }}')
+    return (f'tls {{ cert_file: "{pki(name + ".pem")}", key_file: '
+            f'"{pki(name + ".key")}", ca_file: "{pki("ca.pem")}", '
+            f'verify: {str(verify).lower()}, timeout: 5 }}')
 
 
 @pytest.mark.parametrize("mutual", [False, True])
