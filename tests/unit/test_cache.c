@@ -262,9 +262,11 @@ START_TEST (test_list) {
 END_TEST
 
 START_TEST (test_list_damage) {
+	static const char overwrite[] = "echo x | dd of=list.bin "
+					"conv=notrunc bs=1 seek=200 "
+					"status=none";
 	static const char *const harm[] = { "truncate -s -1 list.bin",
-		"truncate -s 10 list.bin", "echo >> list.bin",
-		"echo x | dd of=list.bin conv=notrunc bs=1 seek=200 2>&-" };
+		"truncate -s 10 list.bin", "echo >> list.bin", overwrite };
 	size_t i, len = list_records(records.bytes, sizeof(records.bytes));
 	uint32_t entries;
 	int64_t expires;
