@@ -101,13 +101,22 @@ print_reply(const struct options *o, const struct client_reply *reply)
 	}
 }
 
+/* A field of the request; agentd hangs up on what is no text. */
 static int
 fill(char *field, size_t size, const char *what, const char *value)
 {
-	if (value == NULL || str_copy(field, size, value) == 0)
+	if (value == NULL)
 		return 0;
-	warnx("%s: longer than the %zu bytes there are for it", what, size - 1);
-	return EXIT_USAGE;
+	if (str_copy(field, size, value) < 0) {
+		warnx("%s: longer than the %zu bytes there are for it", what,
+		    size - 1);
+		return EXIT_USAGE;
+	}
+	if (!str_is_text(field, size)) {
+		warnx("%s: control characters, or no UTF-8", what);
+		return EXIT_USAGE;
+	}
+	return 0;
 }
 
 static int
@@ -120,6 +129,12 @@ change(const struct options *o, enum ctl_command command, const char *id,
 
 	r = fill(
 	    request.artifact_id, sizeof(request.artifact_id), "argument", id);
+	if (r == 0 && id != NULL && !MSG_ID_OK(request.artifact_id)) {
+		warnx("%s: not an artifact's id or name, which consist of "
+		      "letters, digits and ._:@+-",
+		    id);
+		r = EXIT_USAGE;
+	}
 	if (r == 0)
 		r = fill(request.version, sizeof(request.version), "version",
 		    version);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "page_stamp.h" /* a comment; see meson.build */
 
 /*
  * The files as they lie in the source tree, put into the executable by the

@@ -170,7 +170,8 @@ def test_socket_that_may_not_be_opened(control):
 @pytest.mark.parametrize("arguments", [
     [], ["nonsense"], ["show"], ["show", "a", "b"], ["status", "x"],
     ["status", "-v"], ["unload", "-r", "why", "a"], ["log", "loud"],
-    ["rollback", "x" * 200], ["rollback", "x", "-r", "y" * 300], ["-x"]])
+    ["rollback", "x" * 200], ["rollback", "x", "-r", "a\nb"],
+    ["unload", "no such"], ["unload", ""], ["rollback", "x", "-r", "y" * 300], ["-x"]])
 def test_wrong_usage(control, arguments):
     status, out, err = control.run(*arguments)
     assert (status, out) == (USAGE, "") and err
