@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "bpfd/corebtf.h"
 #include "common/log.h"
 #include "common/strnum.h"
 
@@ -125,7 +126,8 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 		log_warn("/proc/self/fdinfo: %s: the memory of programs will "
 			 "be shown as 0",
 		    strerror(errno));
-	k->has_btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
+	k->has_btf = access(COREBTF_VMLINUX, R_OK) == 0;
+	k->corebtf = corebtf_new(); /* NULL: it works without */
 	k->has_tcx = probe_tcx();
 	probe_security(k);
 	return 0;
@@ -137,6 +139,8 @@ kernel_close(struct kernel *k)
 	fd_close(&k->ioctl_fd);
 	fd_close(&k->cgroup_fd);
 	fd_close(&k->fdinfo_fd);
+	corebtf_free(k->corebtf);
+	k->corebtf = NULL;
 }
 
 int

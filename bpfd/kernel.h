@@ -12,6 +12,8 @@
 #include "common/cleanup.h"
 #include "common/limits.h"
 
+struct corebtf;
+
 struct kernel {
 	int ioctl_fd;   /* a socket, to ask for interfaces by name */
 	int cgroup_fd;  /* O_PATH of the cgroup2 root; -1: none mounted */
@@ -22,6 +24,7 @@ struct kernel {
 	bool lsm_known; /* securityfs says which LSMs are active... */
 	bool lsm_bpf;   /* ...and bpf is one of them */
 	bool lockdown;  /* confidentiality: no reading of kernel memory */
+	struct corebtf *corebtf; /* touched by the loader's thread alone */
 	char cgroup_root[AEGIS_PATH_SIZE]; /* without a '/' at its end */
 };
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "bpfd/attach.h"
+#include "bpfd/corebtf.h"
 #include "bpfd/elements.h"
 #include "bpfd/notes.h"
 
@@ -215,6 +216,7 @@ object_open(struct object *o, const struct memfd_map *elf,
     struct failure *failure)
 {
 	struct bpf_object_open_opts opts = { .sz = sizeof(opts) };
+	char btf_path[COREBTF_PATH_SIZE];
 	struct notes notes;
 	int r;
 
@@ -232,13 +234,14 @@ object_open(struct object *o, const struct memfd_map *elf,
 	opts.object_name = plan->header->object_name;
 	opts.kernel_log_buf = o->log;
 	opts.kernel_log_size = o->log_size;
+	notes_begin(NULL);
 	/*
 	 * Named outright, libbpf does not go on to look for types in modules'
 	 * BTF, which only root may; a type that is absent stays absent, as
 	 * bpf_core_type_exists() wants to know.
 	 */
-	if (k->has_btf)
-		opts.btf_custom_path = "/sys/kernel/btf/vmlinux";
+	if (k->has_btf && corebtf_find(k->corebtf, elf, btf_path))
+		opts.btf_custom_path = btf_path;
 	notes_begin(&notes);
 	o->bpf = bpf_object__open_mem(elf->data, elf->len, &opts);
 	if (o->bpf == NULL) {
