@@ -158,6 +158,10 @@ class Agent:
 
     # --- what it says ---
 
+    def forget_log(self):
+        """Lines so far are not looked at any more."""
+        self._lines = []
+
     def raw_lines(self):
         return [line.rstrip("\n") for _, line in list(self._lines)]
 
