@@ -481,7 +481,7 @@ ring_command(struct driver *d, const char *verb, char **save)
 		return 0;
 	}
 	if (strcmp(verb, "ring_remove") == 0)
-		return msg_send_RING_REMOVE(d->ch, id, &none);
+		return msg_send_RING_REMOVE(d->ch, id + 1, &none);
 	put(&j, "msg", "ring");
 	put_number(&j, "written", ring_writer_written(w));
 	put_number(&j, "lost", ring_writer_lost(w));
