@@ -103,7 +103,9 @@ on_prog(struct imsg *m, void *ctx)
 
 	h->progs[msg->index] = imsg_take_fd(m);
 	h->prog_info[msg->index] = *msg;
-	out("prog %u %u", msg->index, msg->prog_id);
+	out("prog %u %u %02x%02x%02x%02x%02x%02x%02x%02x", msg->index,
+	    msg->prog_id, msg->tag[0], msg->tag[1], msg->tag[2], msg->tag[3],
+	    msg->tag[4], msg->tag[5], msg->tag[6], msg->tag[7]);
 	return 0;
 }
 

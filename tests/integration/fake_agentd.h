@@ -23,7 +23,8 @@
 /* One artifact as agentd would keep it. */
 struct fake_held {
 	bool used;
-	bool done; /* LOAD_DONE came: result */
+	bool done;       /* LOAD_DONE came: result */
+	int64_t sent_ns; /* when the object was sent */
 	int plan;
 	int progs[FAKE_MAX_FDS], maps[FAKE_MAX_FDS], links[FAKE_MAX_FDS];
 	char map_names[FAKE_MAX_FDS][AEGIS_BPF_NAME_SIZE];

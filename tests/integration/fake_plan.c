@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/clock.h"
 #include "common/memfd.h"
 #include "common/strnum.h"
 #include "fake_agentd.h"
@@ -315,6 +316,7 @@ fake_start(uint64_t id, const char *path, const char *args)
 	(void)snprintf(
 	    object.artifact_id, sizeof(object.artifact_id), "artifact-%lu", id);
 	memcpy(plan.artifact_id, object.artifact_id, sizeof(plan.artifact_id));
+	p.h->sent_ns = clock_boot_ns();
 	if (fake()->bpfd == NULL ||
 	    msg_send_LOAD_OBJECT(fake()->bpfd, id, &object,
 		object_memfd(path, strstr(args, "unsealed=") == NULL)) < 0 ||

@@ -30,6 +30,7 @@ class Done:
         self.progs = {int(r[1]): int(r[2]) for r in rows if r[0] == "prog"}
         self.links = {int(r[1]): int(r[2]) for r in rows if r[0] == "link"}
         self.maps = {r[3]: int(r[2]) for r in rows if r[0] == "map"}
+        self.tags = {int(r[1]): r[3] for r in rows if r[0] == "prog"}
         self.updated = [int(r[1]) for r in rows if r[0] == "updated"]
         self.verifier = [l for l in lines if l.startswith("verifier ")]
 
@@ -251,6 +252,19 @@ def test_egress_rules(driver, built, cgroup, nothing_left):
     assert cgroup.run("python3", "-c", code)[0] != 0
     assert driver.sample()[1].violations == 2
     driver("unload", 1)
+
+
+def test_kept_btf_changes_nothing(driver, built, nothing_left):
+    """The first load makes the part of the kernel's BTF that the object asks
+    about, the second finds it: the same program as by libbpf alone."""
+    args = [built["core"], "attach=it_core,raw_tp,sched_switch"]
+    first = driver.loaded(1, *args)
+    second = driver.loaded(2, *args)
+    bare = driver("tag", "it_core", built["core"])[0].split()[1]
+    assert list(first.tags.values()) == list(second.tags.values()) == [bare]
+    assert second.load_us < first.load_us / 2
+    driver("unload", 1)
+    driver("unload", 2)
 
 
 def test_run_time_is_sampled(driver, built, cgroup, nothing_left):

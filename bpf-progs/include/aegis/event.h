@@ -30,8 +30,8 @@ enum aegis_verdict {
 enum aegis_event_kind {
 	AEGIS_EVENT_OTHER = 0,
 	AEGIS_EVENT_NETWORK = 1, /* family, protocol, addresses, ports */
-	AEGIS_EVENT_EXEC = 2,	 /* path */
-	AEGIS_EVENT_FILE = 3,	 /* path */
+	AEGIS_EVENT_EXEC = 2,    /* path */
+	AEGIS_EVENT_FILE = 3,    /* path */
 };
 
 struct aegis_event {
@@ -46,13 +46,13 @@ struct aegis_event {
 	__u32 uid;
 	__u32 gid;
 	__u32 ifindex;
-	__u16 sport; /* host byte order */
-	__u16 dport; /* host byte order */
+	__u16 sport;    /* host byte order */
+	__u16 dport;    /* host byte order */
 	__u8 saddr[16]; /* network order; IPv4 in the first four bytes */
 	__u8 daddr[16];
 	__u8 protocol; /* IPPROTO_* */
 	__u8 reserved[3];
-	__u32 rule; /* which rule of the program; the author's numbering */
+	__u32 rule;  /* which rule of the program; the author's numbering */
 	__u64 value; /* a number of the author's choice */
 	char comm[AEGIS_EVENT_COMM_LEN];
 	char path[AEGIS_EVENT_PATH_LEN]; /* "" where none */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * What bpfd costs above bare libbpf, for the same objects in one run:
+ *
+ *	bench_load BPFD KINDS_OBJECT CORE_OBJECT
+ *
+ * Medians of 20 repeats, taken in turn, so that a busy machine is busy for
+ * both.  bpfd's time is from sending the object to having the link, message
+ * hops included.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "fake_agentd.h"
+
+#define REPEATS 20
+
+struct subject {
+	const char *what;
+	const char *program;
+	const char *kind;   /* of attach.def */
+	const char *target; /* both here are raw tracepoints */
+	const char *path;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+median_ms(int64_t *ns)
+{
+	qsort(ns, REPEATS, sizeof(*ns), compare);
+	return (double)ns[REPEATS / 2] / 1e6;
+}
+
+static int
+quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	return 0;
+}
+
+/* Load one program and attach it; then detach.  Nanoseconds of both. */
+static void
+bare(const struct subject *s, int64_t *load, int64_t *unload)
+{
+	int64_t start = clock_boot_ns();
+	struct bpf_program *p;
+	struct bpf_object *o;
+	struct bpf_link *link;
+
+	o = bpf_object__open_file(s->path, NULL);
+	if (o == NULL)
+		errx(1, "%s", s->path);
+	bpf_object__for_each_program (p, o) {
+		bpf_program__set_autoload(
+		    p, strcmp(bpf_program__name(p), s->program) == 0);
+	}
+	if (bpf_object__load(o) < 0)
+		errx(1, "%s: bare libbpf cannot load it", s->path);
+	p = bpf_object__find_program_by_name(o, s->program);
+	link = bpf_program__attach_raw_tracepoint(p, s->target);
+	if (link == NULL)
+		errx(1, "%s: cannot attach", s->program);
+	*load = clock_boot_ns() - start;
+	start = clock_boot_ns();
+	(void)bpf_link__destroy(link);
+	*unload = clock_boot_ns() - start;
+	bpf_object__close(o);
+}
+
+static void
+by_bpfd(const struct subject *s, int64_t *load, int64_t *unload)
+{
+	struct fake_held *h = fake_get(1);
+	int64_t start;
+	char args[256];
+	const char *wrong;
+
+	(void)snprintf(args, sizeof(args), "attach=%s,%s,%s", s->program,
+	    s->kind, s->target);
+	wrong = fake_start(1, s->path, args);
+	if (wrong == NULL)
+		wrong = fake_await(&h->done);
+	if (wrong != NULL || h->result.result != WORK_OK)
+		errx(1, "bpfd: %s", wrong != NULL ? wrong : h->result.error);
+	*load = clock_boot_ns() - h->sent_ns;
+	start = clock_boot_ns();
+	fd_close(&h->links[0]);
+	*unload = clock_boot_ns() - start;
+	fake_clear(h);
+	if (fake_forget(1) != NULL)
+		errx(1, "bpfd is gone");
+}
+
+static void
+measure(const struct subject *s)
+{
+	int64_t bare_load[REPEATS], bare_unload[REPEATS];
+	int64_t our_load[REPEATS], our_unload[REPEATS];
+	double a, b;
+	int i;
+
+	for (i = 0; i < REPEATS; i++) {
+		bare(s, &bare_load[i], &bare_unload[i]);
+		by_bpfd(s, &our_load[i], &our_unload[i]);
+	}
+	a = median_ms(bare_load);
+	b = median_ms(our_load);
+	(void)printf("%-22s load+attach: libbpf %7.2f ms, bpfd %7.2f ms: "
+		     "%.2fx\n",
+	    s->what, a, b, b / a);
+	a = median_ms(bare_unload);
+	b = median_ms(our_unload);
+	(void)printf("%-22s detach:      libbpf %7.2f ms, agent %6.2f ms: "
+		     "%.2fx\n",
+	    s->what, a, b, b / a);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct subject plain = { "without CO-RE", "k_RAW_TP", "raw_tp",
+		"sched_switch", NULL };
+	struct subject core = { "with CO-RE", "it_core", "raw_tp",
+		"sched_switch", NULL };
+	const char *wrong;
+
+	if (argc != 4)
+		errx(64, "usage: bench_load BPFD KINDS_OBJECT CORE_OBJECT");
+	(void)libbpf_set_print(quiet);
+	plain.path = argv[2];
+	core.path = argv[3];
+	fake()->quiet = true;
+	wrong = fake_spawn(argv[1], "");
+	if (wrong != NULL)
+		errx(1, "bpfd: %s", wrong);
+	measure(&plain);
+	measure(&core);
+	return 0;
+}
