@@ -11,6 +11,7 @@
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_verify.h"
 #include "common/log.h"
+#include "common/notify.h"
 
 static void
 fetch(struct agent *agent, const struct artifact *a)
@@ -150,6 +151,17 @@ publish_soon(struct agent *agent)
 		(void)event_add(agent->publish_event, &soon);
 }
 
+/* Started is who can load: verifyd and bpfd are there. */
+static void
+tell_ready(struct agent *agent)
+{
+	if (agent->told_ready || proc_channel(agent, PROC_BPF) == NULL ||
+	    proc_channel(agent, PROC_VERIFY) == NULL)
+		return;
+	agent->told_ready = true;
+	(void)notify_ready(agent->notify, "started");
+}
+
 void
 agent_act(struct agent *agent)
 {
@@ -167,6 +179,7 @@ agent_act(struct agent *agent)
 	arm_deadline(agent);
 	save(agent);
 	publish_soon(agent);
+	tell_ready(agent);
 	if (agent->stopping && !agent->stopped &&
 	    fleet_is_empty(&agent->fleet) && events_waiting(agent->events) == 0)
 		agent_stopped(agent);

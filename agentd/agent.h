@@ -85,6 +85,7 @@ struct agent {
 	bool state_failing; /* the last write failed */
 	bool acting;        /* agent_act() is at work */
 	bool snapshot_dirty;
+	bool told_ready; /* the service manager knows that we can work */
 	bool stopping;
 	bool stopped;
 	int exit_status;

@@ -308,7 +308,6 @@ run(struct agent *agent)
 	start_watchdog(agent);
 	log_info(
 	    "agentd %s started, host %s", AEGIS_VERSION, agent->config.host_id);
-	(void)notify_ready(agent->notify, "started");
 	(void)event_base_dispatch(agent->base);
 	control_close(agent->control);
 	proc_stop_all(agent);
