@@ -15,7 +15,8 @@
 #include "common/clock.h"
 #include "common/strnum.h"
 
-#define CLOSE_LIMIT_MS 2000
+#define CLOSE_LIMIT_MS  2000
+#define STATUS_LIMIT_MS 200
 
 struct spawn {
 	pid_t pid;
@@ -56,15 +57,34 @@ handle_exited(struct imsg *m, void *ctx)
 	return 0;
 }
 
+/* Wait for the spawner until UNTIL; true once it has ended, with *STATUS. */
+static bool
+reap(struct spawn *s, int64_t until_boot_ns, int *status)
+{
+	static const struct timespec pause = { .tv_nsec = 5000000 };
+	pid_t pid;
+
+	for (;;) {
+		pid = waitpid(s->pid, status, WNOHANG);
+		if (pid == s->pid || (pid == -1 && errno != EINTR))
+			return true;
+		if (clock_boot_ns() >= until_boot_ns)
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 static void
 handle_closed(int reason, const char *text, void *ctx)
 {
 	struct spawn *s = ctx;
 	char how[AEGIS_TEXT_SIZE];
-	int status;
+	int status = 0;
 
 	(void)snprintf(how, sizeof(how), "the spawner: %.200s", text);
-	if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
+	/* Its sockets close a moment before its status is to be had. */
+	if (reap(s, clock_boot_ns() + STATUS_LIMIT_MS * NSEC_PER_MSEC,
+		&status)) {
 		s->pid = 0;
 		if (WIFSIGNALED(status))
 			(void)snprintf(how, sizeof(how),
@@ -172,31 +192,17 @@ spawn_kill(struct spawn *s, enum proc_role role, int signal)
 	(void)r;
 }
 
-/* Wait for the spawner until UNTIL; true once it has ended. */
-static bool
-reap(struct spawn *s, int64_t until_boot_ns)
-{
-	static const struct timespec pause = { .tv_nsec = 5000000 };
-	pid_t pid;
-
-	for (;;) {
-		pid = waitpid(s->pid, NULL, WNOHANG);
-		if (pid == s->pid || (pid == -1 && errno != EINTR))
-			return true;
-		if (clock_boot_ns() >= until_boot_ns)
-			return false;
-		(void)nanosleep(&pause, NULL);
-	}
-}
-
 void
 spawn_close(struct spawn *s)
 {
+	int status = 0;
+
 	if (s == NULL)
 		return;
 	imsg_free(s->channel);
 	if (s->pid > 0 &&
-	    !reap(s, clock_boot_ns() + CLOSE_LIMIT_MS * NSEC_PER_MSEC)) {
+	    !reap(
+		s, clock_boot_ns() + CLOSE_LIMIT_MS * NSEC_PER_MSEC, &status)) {
 		/* Its workers die with it: PR_SET_PDEATHSIG. */
 		(void)kill(s->pid, SIGKILL);
 		(void)waitpid(s->pid, NULL, 0);

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <err.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -101,6 +102,8 @@ worker(int argc, char **argv)
 	char c, **e;
 	int sig = 0;
 
+	/* More lines than the queue of a socket holds. */
+	(void)fcntl(3, F_SETFL, 0);
 	say("argv %s %s", argv[0], argc > 1 ? argv[1] : "-");
 	for (e = environ; *e != NULL; e++)
 		say("env %s", *e);
@@ -108,13 +111,13 @@ worker(int argc, char **argv)
 	say_status();
 	(void)prctl(PR_GET_PDEATHSIG, &sig);
 	say("pdeathsig %d", sig);
-	say("end");
 	/* apid plays the one that does not listen to SIGTERM or its end. */
-	if (strcmp(argv[0], "apid") == 0) {
+	if (strcmp(argv[0], "apid") == 0)
 		(void)signal(SIGTERM, SIG_IGN);
+	say("end");
+	if (strcmp(argv[0], "apid") == 0)
 		for (;;)
 			(void)pause();
-	}
 	return poll(&pfd, 1, -1) == 1 && recv(3, &c, 1, 0) == 0 ? 0 : 2;
 }
 
