@@ -404,17 +404,6 @@ broker_close(struct broker *b)
 	b->stats = NULL;
 }
 
-void
-broker_free(struct broker *b)
-{
-	int i;
-
-	free(b->url_text);
-	for (i = 0; i < SECRET_MAX; i++)
-		secret_free(&b->secrets[i]);
-	memset(b, 0, sizeof(*b));
-}
-
 /* The stream is looked up, never made: it is the operator's. */
 static bool
 find_stream(struct broker *b)

@@ -54,7 +54,6 @@ uint16_t broker_port(const struct broker *b, int i);
 /* Make the connection object if there is none; it connects by itself. */
 int broker_open(struct broker *b) _must_check_;
 void broker_close(struct broker *b);
-void broker_free(struct broker *b);
 
 /* True when something published now would go out. */
 bool broker_is_connected(struct broker *b);

@@ -30,46 +30,6 @@ pipeline_init(struct pipeline *p)
 	return 0;
 }
 
-static void
-list_free(struct batch_list *list)
-{
-	struct batch *b;
-
-	while ((b = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, b, entry);
-		batch_free(b);
-	}
-}
-
-void
-pipeline_free(struct pipeline *p)
-{
-	struct signal_message *s;
-	struct reply *r;
-	struct note *n;
-
-	list_free(&p->in);
-	list_free(&p->memory);
-	while ((n = STAILQ_FIRST(&p->notes)) != NULL) {
-		STAILQ_REMOVE_HEAD(&p->notes, entry);
-		free(n);
-	}
-	while ((s = STAILQ_FIRST(&p->signals)) != NULL) {
-		STAILQ_REMOVE_HEAD(&p->signals, entry);
-		free(s);
-	}
-	while ((r = STAILQ_FIRST(&p->replies)) != NULL) {
-		STAILQ_REMOVE_HEAD(&p->replies, entry);
-		jsonbuf_free(&r->json);
-		free(r);
-	}
-	free(p->done);
-	fd_close(&p->main_wake);
-	(void)pthread_mutex_destroy(&p->mu);
-	(void)pthread_cond_destroy(&p->store_wake);
-	(void)pthread_cond_destroy(&p->publish_wake);
-}
-
 void
 pipeline_submit(struct pipeline *p, struct batch *b)
 {

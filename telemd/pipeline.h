@@ -105,7 +105,6 @@ struct pipeline {
 };
 
 int pipeline_init(struct pipeline *p) _must_check_;
-void pipeline_free(struct pipeline *p);
 
 /* ---- main ---- */
 
