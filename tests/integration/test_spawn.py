@@ -72,14 +72,17 @@ class Driver:
     def start(self, role):
         """Start a worker and collect what it says of itself."""
         self.tell(f"start {role}")
-        _, pid, result, *text = self.expect("started")
-        said = []
-        if pid == "0":
-            return 0, int(result), " ".join(text)
-        while not said or said[-1] != "end":
-            _, what = " ".join(self.expect("said")).split(" ", 1)
-            said.append(what)
-        return int(pid), 0, said
+        said, started = [], None
+        # The worker may speak before the spawner does.
+        while started is None or (started[1] != "0" and
+                                  (not said or said[-1] != "end")):
+            first, rest = self.read()
+            if first == "started":
+                started = rest.split(" ")
+            elif first == "said":
+                said.append(rest.split(" ", 1)[1])
+        return (int(started[1]), int(started[2]),
+                said or " ".join(started[3:]))
 
     def end(self):
         self.process.kill()
