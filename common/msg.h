@@ -259,7 +259,8 @@ struct msg_verify_artifact {
 };
 
 struct msg_verify_object {
-	uint8_t sha256[AEGIS_SHA256_SIZE]; /* of program.o */
+	uint8_t sha256[AEGIS_SHA256_SIZE]; /* of program.o, where
+	checksums name it, else zero */
 };
 
 struct msg_verify_plan {

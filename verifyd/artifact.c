@@ -57,7 +57,7 @@ check_authenticity(const struct artifact_input *in, struct artifact_output *out)
 }
 
 static int
-read_metadata(const struct artifact_input *in, const struct unpacked *u,
+read_metadata(const struct artifact_input *in, struct unpacked *u,
     struct metadata *m, struct problems *problems)
 {
 	const struct metadata_expected expected = {
@@ -158,6 +158,7 @@ verify(const struct artifact_input *in, struct artifact_output *out)
 {
 	_cleanup_unpacked_ struct unpacked u = UNPACKED_INIT;
 	_cleanup_metadata_ struct metadata m = { 0 };
+	const struct unpacked_member *object;
 	int r;
 
 	r = check_authenticity(in, out);
@@ -172,8 +173,10 @@ verify(const struct artifact_input *in, struct artifact_output *out)
 	r = make_plan(in, &u, &m, out);
 	if (r < 0)
 		return r;
-	memcpy(out->object_sha256, unpacked_find(&u, "program.o")->sha256,
-	    sizeof(out->object_sha256));
+	object = unpacked_find(&u, "program.o");
+	if (object->has_sum)
+		memcpy(out->object_sha256, object->sha256,
+		    sizeof(out->object_sha256));
 	out->object_fd = fd_steal(&u.object_fd);
 	return 0;
 }

@@ -29,8 +29,8 @@ struct artifact_output {
 	enum work_result result;
 	uint32_t key_version; /* the version that is not known, or 0 */
 	char key_id[32];
-	int object_fd; /* owned: program.o, sealed */
-	uint8_t object_sha256[AEGIS_SHA256_SIZE];
+	int object_fd;                            /* owned: program.o, sealed */
+	uint8_t object_sha256[AEGIS_SHA256_SIZE]; /* zero: nobody asked */
 	int plan_fd;      /* owned: loadplan.h, sealed */
 	int effective_fd; /* owned: the parameters in force, JSON, sealed */
 	struct problems problems;

@@ -296,8 +296,8 @@ metadata_check(const struct metadata *m,
 }
 
 void
-metadata_check_sums(const struct metadata *m, const struct unpacked *u,
-    struct problems *problems)
+metadata_check_sums(
+    const struct metadata *m, struct unpacked *u, struct problems *problems)
 {
 	uint8_t wanted[AEGIS_SHA256_SIZE];
 	char is[2 * AEGIS_SHA256_SIZE + 1];
@@ -316,7 +316,7 @@ metadata_check_sums(const struct metadata *m, const struct unpacked *u,
 		/* Other digests are for other readers. */
 		if (strnum_parse_hex(text, wanted, sizeof(wanted)) < 0)
 			continue;
-		member = unpacked_find(u, key);
+		member = unpacked_find_sum(u, key);
 		if (member == NULL) {
 			problem_add(problems,
 			    FILE_NAME ": checksums names \"%.80s\", which is "

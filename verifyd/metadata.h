@@ -80,8 +80,8 @@ void metadata_check(const struct metadata *m,
     const struct metadata_expected *expected, struct problems *problems);
 
 /* Compare "checksums" with what was unpacked; problems are added. */
-void metadata_check_sums(const struct metadata *m, const struct unpacked *u,
-    struct problems *problems);
+void metadata_check_sums(
+    const struct metadata *m, struct unpacked *u, struct problems *problems);
 
 void metadata_release(struct metadata *m);
 

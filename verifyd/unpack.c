@@ -41,8 +41,8 @@ md_ctx_freep(EVP_MD_CTX **ctx)
 	EVP_MD_CTX_free(*ctx);
 }
 
-const struct unpacked_member *
-unpacked_find(const struct unpacked *u, const char *name)
+struct unpacked_member *
+unpacked_find(struct unpacked *u, const char *name)
 {
 	unsigned int i;
 
@@ -50,6 +50,20 @@ unpacked_find(const struct unpacked *u, const char *name)
 		if (strcmp(u->members[i].name, name) == 0)
 			return &u->members[i];
 	return NULL;
+}
+
+const struct unpacked_member *
+unpacked_find_sum(struct unpacked *u, const char *name)
+{
+	struct unpacked_member *member = unpacked_find(u, name);
+
+	if (member == NULL || member->has_sum)
+		return member;
+	if (EVP_Digest(u->object.data, u->object.len, member->sha256, NULL,
+		EVP_sha256(), NULL) != 1)
+		return NULL;
+	member->has_sum = true;
+	return member;
 }
 
 void
@@ -218,30 +232,34 @@ struct sink {
 
 /*
  * Pass SIZE bytes of the current member from the decompressor to SINK.  What
- * nobody keeps is decompressed all the same: it counts, and it has a sum.
+ * nobody keeps is decompressed all the same: it counts, and it has a sum;
+ * what goes to a descriptor can be summed later.
  */
 static int
-pump(struct unpacker *u, const char *name, size_t size, const struct sink *sink,
-    uint8_t *sha256)
+pump(struct unpacker *u, struct unpacked_member *member, size_t size,
+    const struct sink *sink)
 {
 	size_t len, n = 0;
 	const void *block;
 	int64_t offset;
 	int r;
 
-	if (EVP_DigestInit_ex(u->hash, EVP_sha256(), NULL) != 1)
+	member->has_sum = sink->fd < 0;
+	if (member->has_sum &&
+	    EVP_DigestInit_ex(u->hash, EVP_sha256(), NULL) != 1)
 		return -ENOMEM;
 	while ((r = archive_read_data_block(
 		    u->archive, &block, &len, &offset)) == ARCHIVE_OK) {
 		if (offset < 0 || (size_t)offset != n || len > size - n)
 			return REFUSE(
-			    u, "tar member \"%.100s\" has holes", name);
+			    u, "tar member \"%.100s\" has holes", member->name);
 		if (sink->buffer != NULL)
 			memcpy(sink->buffer + n, block, len);
 		r = sink->fd >= 0 ? write_all(sink->fd, block, len) : 0;
 		if (r < 0)
 			return r;
-		if (EVP_DigestUpdate(u->hash, block, len) != 1)
+		if (member->has_sum &&
+		    EVP_DigestUpdate(u->hash, block, len) != 1)
 			return -ENOMEM;
 		n += len;
 		r = check_volume(u);
@@ -252,14 +270,16 @@ pump(struct unpacker *u, const char *name, size_t size, const struct sink *sink,
 		return refuse_archive(u);
 	if (n != size)
 		return REFUSE(u,
-		    "tar member \"%.100s\" ends after %zu of %zu bytes", name,
-		    n, size);
-	return EVP_DigestFinal_ex(u->hash, sha256, NULL) == 1 ? 0 : -ENOMEM;
+		    "tar member \"%.100s\" ends after %zu of %zu bytes",
+		    member->name, n, size);
+	if (member->has_sum &&
+	    EVP_DigestFinal_ex(u->hash, member->sha256, NULL) != 1)
+		return -ENOMEM;
+	return 0;
 }
 
 static int
-read_metadata(
-    struct unpacker *u, const char *name, size_t size, uint8_t *sha256)
+read_metadata(struct unpacker *u, struct unpacked_member *member, size_t size)
 {
 	struct sink sink = { NULL, -1 };
 
@@ -272,11 +292,11 @@ read_metadata(
 		return -ENOMEM;
 	u->out->metadata[size] = '\0';
 	u->out->metadata_len = size;
-	return pump(u, name, size, &sink, sha256);
+	return pump(u, member, size, &sink);
 }
 
 static int
-read_object(struct unpacker *u, const char *name, size_t size, uint8_t *sha256)
+read_object(struct unpacker *u, struct unpacked_member *member, size_t size)
 {
 	struct sink sink = { NULL, -1 };
 	int r;
@@ -286,7 +306,7 @@ read_object(struct unpacker *u, const char *name, size_t size, uint8_t *sha256)
 	sink.fd = u->out->object_fd = memfd_create_buffer("program.o");
 	if (sink.fd < 0)
 		return sink.fd;
-	r = pump(u, name, size, &sink, sha256);
+	r = pump(u, member, size, &sink);
 	if (r < 0)
 		return r;
 	r = memfd_seal(sink.fd);
@@ -322,10 +342,10 @@ read_member(struct unpacker *u, struct archive_entry *entry)
 	u->out->member_count++;
 	size = (size_t)archive_entry_size(entry);
 	if (strcmp(name, "metadata.json") == 0)
-		return read_metadata(u, name, size, member->sha256);
+		return read_metadata(u, member, size);
 	if (strcmp(name, "program.o") == 0)
-		return read_object(u, name, size, member->sha256);
-	return pump(u, name, size, &nowhere, member->sha256);
+		return read_object(u, member, size);
+	return pump(u, member, size, &nowhere);
 }
 
 static int

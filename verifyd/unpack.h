@@ -7,6 +7,7 @@
 #ifndef VERIFYD_UNPACK_H
 #define VERIFYD_UNPACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,8 @@
 
 struct unpacked_member {
 	char *name; /* owned; without leading "./" */
-	uint8_t sha256[AEGIS_SHA256_SIZE];
+	bool has_sum;
+	uint8_t sha256[AEGIS_SHA256_SIZE]; /* with has_sum */
 };
 
 struct unpacked {
@@ -44,8 +46,14 @@ int unpack_artifact(const void *data, size_t len, struct unpacked *out,
     struct problems *problems) _must_check_;
 
 /* The member of that name, NULL if there was none. */
-const struct unpacked_member *unpacked_find(
-    const struct unpacked *u, const char *name);
+struct unpacked_member *unpacked_find(struct unpacked *u, const char *name);
+
+/*
+ * The same with its SHA-256.  That of program.o is large and not everybody
+ * asks for it, so it is made here, the first time.
+ */
+const struct unpacked_member *unpacked_find_sum(
+    struct unpacked *u, const char *name);
 
 void unpacked_release(struct unpacked *u);
 

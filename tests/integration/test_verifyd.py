@@ -428,6 +428,7 @@ def test_programs_that_come_along(drive, bundle, key, bpf_dir):
         "drop_egress_by_cgroup": {"cgroup": "/sys/fs/cgroup/x"},
         "deny_exec_for_cgroup": {},
     }
+    # Their metadata has a checksum, so there is one to compare.
     for name, parameters in cases.items():
         with open(os.path.join(bpf_dir, name + ".bpf.o"), "rb") as f:
             program = f.read()

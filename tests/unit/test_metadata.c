@@ -211,6 +211,7 @@ START_TEST (checksums) {
 
 	u.members[0].name = name;
 	u.member_count = 1;
+	u.members[0].has_sum = true;
 	SHA256((const unsigned char *)"x", 1, u.members[0].sha256);
 	strnum_format_hex(u.members[0].sha256, 32, sum);
 	(void)snprintf(text, sizeof(text),

@@ -137,8 +137,11 @@ START_TEST (a_plain_artifact) {
 	SHA256((const unsigned char *)"ignored", 7, sum);
 	ck_assert_ptr_nonnull(unpacked_find(&u, "README"));
 	ck_assert_int_eq(
-	    memcmp(unpacked_find(&u, "README")->sha256, sum, 32), 0);
-	ck_assert_ptr_null(unpacked_find(&u, "other"));
+	    memcmp(unpacked_find_sum(&u, "README")->sha256, sum, 32), 0);
+	ck_assert_ptr_null(unpacked_find_sum(&u, "other"));
+	SHA256((const unsigned char *)"\177ELF and more", 13, sum);
+	ck_assert_int_eq(
+	    memcmp(unpacked_find_sum(&u, "program.o")->sha256, sum, 32), 0);
 	/* Nobody can change what was unpacked. */
 	ck_assert_int_eq(write(u.object_fd, "x", 1), -1);
 	ck_assert_int_eq(ftruncate(u.object_fd, 0), -1);
