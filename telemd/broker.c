@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "telemd/creds.h"
+#include "telemd/sigcheck.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define RECONNECT_WAIT_MS  500
@@ -185,6 +186,17 @@ handle_error(
 	    "NATS reports an error");
 }
 
+/* A header that is missing or too long for one is "". */
+static void
+copy_header(char *out, size_t size, natsMsg *msg, const char *name)
+{
+	const char *value = NULL;
+
+	if (natsMsgHeader_Get(msg, name, &value) != NATS_OK || value == NULL ||
+	    str_copy(out, size, value) < 0)
+		out[0] = '\0';
+}
+
 static void
 handle_signal(
     natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
@@ -199,7 +211,14 @@ handle_signal(
 		s = calloc(1, sizeof(*s));
 	if (s != NULL) {
 		s->len = (size_t)len;
-		memcpy(s->data, natsMsg_GetData(msg), s->len);
+		if (len > 0)
+			memcpy(s->data, natsMsg_GetData(msg), s->len);
+		copy_header(
+		    s->time, sizeof(s->time), msg, SIGCHECK_TIME_HEADER);
+		copy_header(s->signature, sizeof(s->signature), msg,
+		    SIGCHECK_SIGNATURE_HEADER);
+		str_copy_cut(
+		    s->subject, sizeof(s->subject), natsMsg_GetSubject(msg));
 		s->action = natsMsg_GetSubject(msg)[0] == 'a';
 		if (reply != NULL &&
 		    str_copy(s->reply, sizeof(s->reply), reply) < 0)

@@ -49,6 +49,9 @@ struct signal_message {
 	bool action; /* actions.rollback.ebpf, not orchestrator.rollback.* */
 	size_t len;
 	char reply[PIPELINE_SUBJECT_LEN]; /* "" where none */
+	char subject[PIPELINE_SUBJECT_LEN];
+	char time[64]; /* headers, see sigcheck.h; "" where none */
+	char signature[128];
 	char data[PIPELINE_SIGNAL_LEN + 1];
 };
 

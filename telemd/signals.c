@@ -4,10 +4,23 @@
  */
 #include "telemd/telemd.h"
 
+#include "common/clock.h"
 #include "telemd/signal.h"
 
 /* Signals that agentd has not answered yet. */
 #define PENDING_MAX 256
+
+/* A key that is no key lets nothing pass, instead of everything. */
+void
+signals_init(struct telemd *t)
+{
+	const char *key = t->broker.secrets[SECRET_SIGNAL_KEY];
+
+	t->signals_signed = key != NULL;
+	if (key != NULL && sigcheck_init(&t->sigcheck, key) < 0)
+		log_error("AGENT_ROLLBACK_SIGNAL_KEY is no Ed25519 public key: "
+			  "all rollback signals are refused");
+}
 
 static void
 answer(struct telemd *t, const char *subject, bool accepted, const char *error)
@@ -54,7 +67,10 @@ forward(struct telemd *t, const struct signal_message *s)
 	    : signal_parse_rollback(s->data, s->len, &m, &why);
 	if (verdict == SIGNAL_NOT_FOR_US)
 		return;
-	if (verdict == SIGNAL_MALFORMED) {
+	if (verdict == SIGNAL_FOR_US && t->signals_signed)
+		why = sigcheck_verify(&t->sigcheck, s->subject, s->time,
+		    s->signature, s->data, s->len, clock_wall_ns());
+	if (verdict == SIGNAL_MALFORMED || why != NULL) {
 		refuse(t, s, why);
 		return;
 	}
@@ -131,4 +147,5 @@ signals_free(struct telemd *t)
 		TAILQ_REMOVE(&t->pending, pending, entry);
 		free(pending);
 	}
+	sigcheck_free(&t->sigcheck);
 }

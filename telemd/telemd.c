@@ -149,6 +149,7 @@ telemd_start(struct worker *w)
 		log_error("no NATS URL was configured");
 		return -EINVAL;
 	}
+	signals_init(t);
 	r = events_open_spool(t);
 	if (r == 0 && t->spool_dir != -1)
 		r = sandbox_grant_dir(&w->grants, t->spool_dir, true);

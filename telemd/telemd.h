@@ -13,6 +13,7 @@
 #include "telemd/publish.h"
 #include "telemd/rings.h"
 #include "telemd/seqstate.h"
+#include "telemd/sigcheck.h"
 #include "telemd/spool.h"
 #include "telemd/store.h"
 
@@ -50,6 +51,8 @@ struct telemd {
 	uint8_t (*known)[16];
 	size_t known_count;
 	struct rings rings;
+	bool signals_signed; /* AGENT_ROLLBACK_SIGNAL_KEY is set */
+	struct sigcheck sigcheck;
 	struct pending_signals pending;
 	uint64_t next_signal_id;
 	unsigned int pending_count;
@@ -65,6 +68,7 @@ void events_close_spool(struct telemd *t);
 void events_report_accepted(struct telemd *t);
 
 /* signals.c: what came from the orchestrator goes to agentd, and back. */
+void signals_init(struct telemd *t);
 void signals_forward(struct telemd *t);
 int signals_handle_reply(struct imsg *m, void *ctx);
 void signals_free(struct telemd *t);

@@ -3,15 +3,12 @@
 and real BPF ring buffers.  telemd_driver plays agentd."""
 
 import base64
-import hashlib
 import json
 import os
 import pwd
 import queue
 import re
-import shutil
 import signal
-import ssl
 import subprocess
 import threading
 import time
@@ -325,6 +322,39 @@ def test_flood_of_signals_is_bounded(server, make):
                     "orchestrator.rollback.host-001", big], check=True)
     wait.until(lambda: t.state()["bad_signals"] == 1, "it is counted")
     assert t.logs("4096")
+
+
+def test_signals_must_be_signed_when_a_key_is_set(server, work_dir, make):
+    key, pub = os.path.join(work_dir, "s.key"), os.path.join(work_dir, "s.pub")
+    openssl("genpkey", "-algorithm", "ed25519", "-out", key)
+    openssl("pkey", "-in", key, "-pubout", "-out", pub)
+    t = make(Telemd, server.url, secret__signal_key=pub)
+    t.connected()
+    subject, body = "orchestrator.rollback.host-001", '{"artifact_id":"a"}'
+
+    def ask(*headers):
+        args = [tool("natspub"), server.url, subject, body, "-r", "3"]
+        for h in headers:
+            args += ["-H", h]
+        return json.loads(subprocess.run(
+            args, capture_output=True, check=True, text=True).stdout)
+
+    def signed(when):
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
+        text = os.path.join(work_dir, "text")
+        with open(text, "w", encoding="utf-8") as f:
+            f.write(f"{subject}\n{stamp}\n{body}")
+        openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", text,
+                "-out", text + ".sig")
+        with open(text + ".sig", "rb") as f:
+            sig = base64.b64encode(f.read()).decode()
+        return f"Aegis-Time:{stamp}", f"Aegis-Signature:{sig}"
+    assert "not signed" in ask()["error"]
+    good = signed(time.time())
+    assert ask(*good) == {"status": "accepted"}
+    assert "before" in ask(*good)["error"]
+    assert "60 s" in ask(*signed(time.time() - 120))["error"]
+    assert len(t.all("signal")) == 1
 
 
 # ---- the broker comes and goes ----
