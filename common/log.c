@@ -135,14 +135,27 @@ write_json(const char *component, enum log_level level, const char *artifact_id,
 	}
 }
 
+static const char *
+scrub_copy(char *out, size_t size, const char *s)
+{
+	if (s == NULL)
+		return NULL;
+	str_copy_cut(out, size, s);
+	str_scrub(out, size);
+	return out;
+}
+
 void
 log_write_for(const char *component, enum log_level level,
     const char *artifact_id, const char *error, const char *text)
 {
-	char now[CLOCK_RFC3339_SIZE];
+	char now[CLOCK_RFC3339_SIZE], id[AEGIS_ID_SIZE], why[AEGIS_ERROR_SIZE];
 
 	if (level < logger.level)
 		return;
+	/* Whoever reads it, a collector or a terminal, gets text. */
+	artifact_id = scrub_copy(id, sizeof(id), artifact_id);
+	error = scrub_copy(why, sizeof(why), error);
 	if (logger.json) {
 		write_json(component, level, artifact_id, error, text);
 		return;
