@@ -234,6 +234,14 @@ handle_signal(
 		p->signal_count++;
 	}
 	(void)pthread_mutex_unlock(&p->mu);
+	/* Who asked waits for an answer all the same; this is the thread of
+	 * the signals alone, so a stalled broker holds nothing else up. */
+	if (s == NULL && reply != NULL &&
+	    natsConnection_PublishString(nc, reply,
+		"{\"status\":\"rejected\",\"error\":\"the signal is too "
+		"long, or too many wait\"}") != NATS_OK)
+		pipeline_note(p, LOG_LEVEL_DEBUG, NULL,
+		    "the answer to a refused signal was not sent");
 	natsMsg_Destroy(msg);
 	if (s == NULL)
 		pipeline_note(p, LOG_LEVEL_WARN, NULL,
