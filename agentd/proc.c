@@ -17,7 +17,7 @@
 #define PING_SEC      5
 #define PINGS_MISSED  12 /* a load may keep bpfd for up to a minute */
 #define RESTART_FIRST (100 * NSEC_PER_MSEC)
-#define RESTART_CAP   (30 * NSEC_PER_SEC)
+#define RESTART_CAP   (10 * NSEC_PER_SEC)
 
 /* Up for this long: the next death is the first in succession. */
 #define STABLE_NS (10 * NSEC_PER_SEC)

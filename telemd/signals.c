@@ -89,9 +89,6 @@ forward(struct telemd *t, const struct signal_message *s)
 		refuse(t, s, "the agent is busy");
 		return;
 	}
-	log_line(LOG_LEVEL_INFO, m.artifact_id, NULL,
-	    "an orchestrator asks for a rollback%s%s",
-	    m.reason[0] != '\0' ? ": " : "", m.reason);
 	TAILQ_INSERT_TAIL(&t->pending, pending, entry);
 	t->pending_count++;
 }
