@@ -174,17 +174,22 @@ def test_new_snapshot_shows_at_once(apid):
 
 
 def test_health(apid):
-    apid.publish(health=1)
-    status, _, document = get(apid, "/healthz")
-    assert (status, document["status"]) == (200, "degraded")
+    def health(code):
+        """/healthz once the snapshot with that health has arrived."""
+        apid.publish(health=code)
+        word = ("healthy", "degraded", "unhealthy")[code]
+        return wait.until(
+            lambda: (lambda answer: answer[2]["status"] == word and answer)(
+                get(apid, "/healthz")), word, timeout=5, every=0.01)
+
+    status, _, document = health(1)
+    assert status == 200
     assert any("registry" in r for r in document["reasons"])
-    apid.publish(health=2)
-    status, _, document = get(apid, "/healthz")
-    assert (status, document["status"]) == (503, "unhealthy")
+    status, _, document = health(2)
+    assert status == 503
     assert any("bpfd" in r for r in document["reasons"])
-    apid.publish(health=0)
-    status, _, document = get(apid, "/healthz")
-    assert (status, document["status"]) == (200, "healthy")
+    status, _, document = health(0)
+    assert status == 200
     assert "reasons" not in document
 
 

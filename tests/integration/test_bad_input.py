@@ -213,7 +213,8 @@ def test_bytes_are_not_what_the_list_says(refused, counter):
 
 def test_binary_is_missing(agent, tree, client, beside, counter):
     """Not the artifact's fault: tried again, and loaded when it is there."""
-    late = counter(name="it_late")
+    # A name of its own: the cache knows the bytes of every other one.
+    late = counter(name="it_missing")
     tree.publish(beside, entries=[late.entry])
     client.wait_event("program_error", late.id)
     tree.store(late)
