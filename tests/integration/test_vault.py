@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: ISC
+"""Without a pinned key the trust anchor comes from Vault: the whole agent
+against a stub that answers as Vault's Transit documentation says (there is no
+Vault package)."""
+
+import base64
+import http.server
+import json
+import pwd
+import subprocess
+import threading
+
+import pytest
+
+from aegis import kernel, wait
+
+
+class Vault:
+    """GET /v1/transit/keys/bpf-registry for who has the token."""
+
+    def __init__(self, key, token="dev-token"):
+        self.token = token
+        self.asked = 0
+        raw = subprocess.run(
+            ["openssl", "pkey", "-pubin", "-in", key.public, "-outform",
+             "DER"], check=True, stdout=subprocess.PIPE).stdout[-32:]
+        body = json.dumps({"data": {
+            "type": "ed25519", "name": "bpf-registry", "latest_version": 1,
+            "min_decryption_version": 1, "keys": {"1": {
+                "name": "ed25519", "creation_time": "2026-01-01T00:00:00Z",
+                "public_key": base64.b64encode(raw).decode()}}}}).encode()
+        stub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):  # noqa: N802
+                stub.asked += 1
+                status, answer = 200, body
+                if self.headers.get("X-Vault-Token") != stub.token:
+                    status = 403
+                    answer = b'{"errors":["permission denied"]}'
+                elif self.path != "/v1/transit/keys/bpf-registry":
+                    status, answer = 404, b'{"errors":[]}'
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever,
+                         daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def vault(key):
+    stub = Vault(key)
+    yield stub
+    stub.stop()
+
+
+def agent_with(make_agent, tree, nats, vault):
+    agent = make_agent(tree.url, nats.url, vault_url=vault.url)
+    agent.set(public_key=None)
+    return agent
+
+
+def signed_by_vault(artifact):
+    artifact.entry["signature"] = "vault:v1:" + artifact.entry["signature"]
+    return artifact
+
+
+def test_key_from_vault_loads_a_program(make_agent, tree, nats, vault,
+                                        counter):
+    agent = agent_with(make_agent, tree, nats, vault).start()
+    artifact = signed_by_vault(counter())
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}")
+    # Its own process, as its own user, with nothing else.
+    pid = agent.workers()["vault"]
+    status = kernel.proc_status(pid)
+    assert int(status["Uid"].split()[0]) == pwd.getpwnam("_aegis_vault").pw_uid
+    assert status["Uid"] != kernel.proc_status(
+        agent.workers()["registry"])["Uid"]
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert status["NoNewPrivs"] == "1"
+    assert status["Seccomp"] == "2"
+    # The token is known to who uses it, and shown nowhere.
+    assert not kernel.memory_contains(agent.workers()["registry"],
+                                      b"dev-token")
+    assert not any("dev-token" in line for line in agent.raw_lines())
+
+
+def test_vault_refuses_and_then_does_not(make_agent, tree, nats, vault,
+                                         counter):
+    vault.token = "another"
+    agent = agent_with(make_agent, tree, nats, vault).start(ready=False)
+    wait.until(lambda: agent.get("/healthz")[0] == 503, "unhealthy")
+    tree.publish(signed_by_vault(counter()))
+    wait.until(lambda: vault.asked > 0 and any(
+        "Vault" in line["msg"] for line in agent.log(level="warn")),
+        "a warning about Vault")
+    assert any("vault" in reason
+               for reason in agent.get("/healthz")[1]["reasons"])
+    assert not agent.held()["prog"]
+    vault.token = "dev-token"
+    wait.until(lambda: agent.get("/healthz")[0] == 200,
+               lambda: f"keys: {agent.get('/healthz')}", 40)
+
+
+def test_vault_worker_killed(make_agent, tree, nats, vault, counter):
+    agent = agent_with(make_agent, tree, nats, vault).start()
+    first = signed_by_vault(counter())
+    tree.publish(first)
+    agent.wait_running(first)
+    for _ in range(3):
+        pid = wait.until(lambda: agent.workers().get("vault"),
+                         "the worker", 15)
+        subprocess.run(["kill", "-KILL", str(pid)], check=True)
+        wait.until(lambda: agent.workers().get("vault") not in (None, pid),
+                   "another worker", 15)
+    # Keys known so far stay in use meanwhile.
+    second = signed_by_vault(counter(name="it_second"))
+    tree.publish(first, second)
+    agent.wait_running(first, second)
