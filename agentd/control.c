@@ -33,6 +33,18 @@ struct control {
 	unsigned int count;
 };
 
+/* As aegisctl(8) has them. */
+static const char *const command_names[CTL_COMMAND_MAX] = {
+	[CTL_SNAPSHOT] = "status",
+	[CTL_ROLLBACK] = "rollback",
+	[CTL_UNLOAD] = "unload",
+	[CTL_PARDON] = "pardon",
+	[CTL_ALLOW_DOWNGRADE] = "allow-downgrade",
+	[CTL_POLL] = "poll",
+	[CTL_LOG_LEVEL] = "log",
+	[CTL_RELOAD] = "reload",
+};
+
 static void
 drop_client(struct client *c)
 {
@@ -158,8 +170,8 @@ handle_request(struct imsg *m, void *ctx)
 		reply.result = -EPERM;
 	} else {
 		log_line(LOG_LEVEL_INFO, request->artifact_id, NULL,
-		    "operator (pid %d) asked for command %u", c->pid,
-		    request->command);
+		    "operator (pid %d) asked for: %s", c->pid,
+		    command_names[request->command]);
 		reply.result =
 		    change(agent, request, reply.text, sizeof(reply.text));
 	}
