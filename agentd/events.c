@@ -11,6 +11,9 @@
 /* Events that wait for a telemd that does not come back: about 14 MB. */
 #define EVENTS_MAX 2048
 
+/* No more than this in the channel at once, well below its high water. */
+#define BACKLOG_MAX (IMSG_HIGH_WATER / 2)
+
 struct queued {
 	TAILQ_ENTRY(queued) entry;
 	uint64_t number;
@@ -22,6 +25,7 @@ struct event_queue {
 	TAILQ_HEAD(, queued) list;
 	size_t count;
 	uint64_t last_number;
+	uint64_t sent_number; /* of the kept ones, the last given to telemd */
 	uint64_t dropped[EVENT_TYPE_MAX];
 };
 
@@ -91,21 +95,55 @@ keep(struct event_queue *q, const struct msg_event *event, int verifier_log)
 	remove_first(q);
 }
 
+/* The oldest kept event that this telemd was not given yet, or NULL. */
+static struct queued *
+first_unsent(const struct event_queue *q)
+{
+	struct queued *e;
+
+	TAILQ_FOREACH (e, &q->list, entry)
+		if (e->number > q->sent_number)
+			return e;
+	return NULL;
+}
+
+void
+events_pump(struct agent *agent)
+{
+	struct event_queue *q = agent->events;
+	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
+	struct queued *e = ch != NULL ? first_unsent(q) : NULL;
+
+	/* What it does not take now it gets when it has accepted some. */
+	for (; e != NULL && imsg_backlog(ch) < BACKLOG_MAX;
+	     e = TAILQ_NEXT(e, entry)) {
+		if (msg_send_EVENT(
+			ch, e->number, &e->event, copy_fd(e->verifier_log)) < 0)
+			return; /* it is gone: the next one gets them */
+		q->sent_number = e->number;
+	}
+}
+
 static void
 send_event(struct agent *agent, const struct msg_event *event, int verifier_log)
 {
 	struct event_queue *q = agent->events;
 	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
-	int r;
 
 	q->last_number++;
-	if (is_kept(event->type))
+	if (is_kept(event->type)) {
 		keep(q, event, verifier_log);
-	r = msg_send_EVENT(ch, q->last_number, event, copy_fd(verifier_log));
-	if (r < 0 && !is_kept(event->type))
+		events_pump(agent);
+		return;
+	}
+	/*
+	 * Acceptance is cumulative: a sample must not overtake an event that
+	 * was not given yet.
+	 */
+	if (first_unsent(q) != NULL || ch == NULL ||
+	    imsg_backlog(ch) >= BACKLOG_MAX ||
+	    msg_send_EVENT(ch, q->last_number, event, -1) < 0)
 		q->dropped[event->type]++;
-	if (r == -ENOBUFS)
-		proc_kill(agent, PROC_TELEM, "does not read its events");
 }
 
 static void
@@ -223,13 +261,8 @@ events_heartbeat(struct agent *agent)
 void
 events_resend(struct agent *agent)
 {
-	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
-	struct queued *e;
-
-	TAILQ_FOREACH (e, &agent->events->list, entry)
-		if (msg_send_EVENT(
-			ch, e->number, &e->event, copy_fd(e->verifier_log)) < 0)
-			return; /* it is gone again: the next one gets them */
+	agent->events->sent_number = 0;
+	events_pump(agent);
 }
 
 int

@@ -27,6 +27,9 @@ void events_heartbeat(struct agent *agent);
 /* A new telemd is ready: say again what was not accepted. */
 void events_resend(struct agent *agent);
 
+/* Give telemd what it has room for. */
+void events_pump(struct agent *agent);
+
 /* All up to NUMBER are accepted.  -EINVAL: that one was never sent. */
 int events_accepted(struct event_queue *q, uint64_t number) _must_check_;
 

@@ -23,7 +23,10 @@ handle_accepted(struct imsg *m, void *ctx)
 		agent->state.next_event_seq = accepted->next_seq;
 		agent->state_dirty = true;
 	}
-	return events_accepted(agent->events, m->id);
+	if (events_accepted(agent->events, m->id) < 0)
+		return -EINVAL;
+	events_pump(agent);
+	return 0;
 }
 
 /* Why a rollback was not begun. */

@@ -30,13 +30,15 @@ def test_artifact_runs_within_a_second_of_being_listed(
     took = []
     for number in range(3):
         artifact = counter(name=f"it_count_{number}")
+        # The artifact before came with a poll: listed at once, this one
+        # would wait a whole interval, give or take a tenth (CONTRACT 2).
+        # So list it some way into the interval, each time another.
+        time.sleep(0.25 * (number + 1))
         listed = time.monotonic()
         tree.publish(*tree.listed, artifact)
         agent.wait_running(artifact, timeout=5)
         took.append(time.monotonic() - listed)
-    # A poll comes every second, give or take a tenth.
-    assert sorted(took)[1] <= 1.0, took
-    assert max(took) <= 1.1 + 0.3, took
+    assert max(took) <= 1.0, took
     assert cgroup.ping(3) == 3
     event = client.wait_event("program_loaded", artifact.id)
     assert event["data"]["status"] in ("loaded", "running")
