@@ -68,8 +68,9 @@ handle_log(struct worker_proc *w, const struct msg_worker_log *log)
 static int
 handle_pong(struct worker_proc *w, const struct msg_worker_ping *pong)
 {
-	if (w->ping != 0 && pong->nonce <= w->ping)
-		w->ping = 0;
+	if (pong->nonce == 0 || pong->nonce > w->ping)
+		return -EINVAL; /* that was never asked */
+	w->unanswered = 0;
 	return 0;
 }
 
@@ -86,6 +87,7 @@ handle_ready(struct worker_proc *w, const struct msg_worker_ready *ready)
 	}
 	w->landlock_abi = ready->landlock_abi;
 	w->ping = 0;
+	w->unanswered = 0;
 	set_state(w, WORKER_READY);
 	log_debug("%s is ready, pid %d", proc_name(w->role), (int)w->pid);
 	arm(w, PING_SEC * NSEC_PER_SEC);
@@ -233,10 +235,9 @@ start(struct worker_proc *w)
 static void
 send_ping(struct worker_proc *w)
 {
-	static uint64_t nonce;
-	struct msg_worker_ping ping = { .nonce = ++nonce };
+	struct msg_worker_ping ping = { .nonce = ++w->ping };
 
-	if (w->ping != 0 && nonce - w->ping > PINGS_MISSED * PROC_MAX) {
+	if (w->unanswered >= PINGS_MISSED) {
 		proc_kill(w->agent, w->role, "did not answer for a minute");
 		return;
 	}
@@ -244,8 +245,7 @@ send_ping(struct worker_proc *w)
 		proc_kill(w->agent, w->role, "does not read its channel");
 		return;
 	}
-	if (w->ping == 0)
-		w->ping = ping.nonce;
+	w->unanswered++;
 	arm(w, PING_SEC * NSEC_PER_SEC);
 }
 

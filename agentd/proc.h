@@ -30,10 +30,11 @@ struct worker_proc {
 	struct imsg_channel *channel; /* NULL: none */
 	int32_t pid;                  /* 0: not known to run */
 	uint32_t restarts;
-	unsigned int failures; /* in succession, for the back-off */
-	int64_t since_boot_ns; /* of the state */
-	uint64_t ping;         /* nonce sent; 0: answered */
-	struct event *timer;   /* back-off, start-up limit or next ping */
+	unsigned int failures;   /* in succession, for the back-off */
+	int64_t since_boot_ns;   /* of the state */
+	uint64_t ping;           /* the last nonce sent */
+	unsigned int unanswered; /* pings since it last answered */
+	struct event *timer;     /* back-off, start-up limit or next ping */
 	char last_exit[AEGIS_TEXT_SIZE];
 	char fault[AEGIS_TEXT_SIZE]; /* why we ended it ourselves */
 	int32_t landlock_abi;
