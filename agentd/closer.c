@@ -12,12 +12,12 @@
 #include "agentd/custody.h"
 #include "common/log.h"
 
-#define JOB_MAX (LOADPLAN_MAX_ATTACHES + LOADPLAN_MAX_PROGS + LOADPLAN_MAX_MAPS)
+#define JOB_MIN (LOADPLAN_MAX_PROGS + LOADPLAN_MAX_MAPS)
 
 struct job {
 	uint64_t cookie;
 	size_t count;
-	int fds[JOB_MAX];
+	int fds[];
 };
 
 struct closer {
@@ -127,14 +127,16 @@ take(struct job *job, int *fd)
 void
 closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
 {
-	struct job *job = calloc(1, sizeof(*job));
+	struct job *job = calloc(
+	    1, sizeof(*job) + (JOB_MIN + c->link_count) * sizeof(job->fds[0]));
 	size_t i;
 
 	if (job == NULL)
 		fatal("out of memory");
 	job->cookie = cookie;
-	for (i = 0; i < nitems(c->links); i++)
-		take(job, &c->links[i]);
+	for (i = 0; i < c->link_count; i++)
+		take(job, &c->links[i].fd);
+	c->link_count = 0;
 	for (i = 0; i < nitems(c->progs); i++)
 		take(job, &c->progs[i]);
 	for (i = 0; i < nitems(c->maps); i++)

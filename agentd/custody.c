@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/custody.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/attach.h"
+#include "common/ifpattern.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/strnum.h"
 
 struct custody *
 custody_new(void)
@@ -20,10 +24,6 @@ custody_new(void)
 		c->progs[i] = -1;
 	for (i = 0; i < nitems(c->maps); i++)
 		c->maps[i] = -1;
-	for (i = 0; i < nitems(c->links); i++) {
-		c->links[i] = -1;
-		c->takes_over[i] = UINT32_MAX;
-	}
 	return c;
 }
 
@@ -59,41 +59,176 @@ custody_release_files(struct custody *c)
 	memset(&c->loadplan, 0, sizeof(c->loadplan));
 }
 
+int
+custody_add_link(struct custody *c, uint32_t attach, uint32_t ifindex,
+    const char *interface, int fd, uint32_t link_id)
+{
+	_cleanup_fd_ int owned = fd;
+	struct custody_link *links, *link;
+
+	if (custody_find_link(c, attach, ifindex) != NULL)
+		return -EEXIST;
+	if (c->link_count >= CUSTODY_MAX_LINKS)
+		return -E2BIG;
+	links = reallocarray(c->links, c->link_count + 1, sizeof(*links));
+	if (links == NULL)
+		fatal("out of memory");
+	c->links = links;
+	link = &links[c->link_count++];
+	memset(link, 0, sizeof(*link));
+	link->attach = attach;
+	link->ifindex = ifindex;
+	str_copy_cut(link->interface, sizeof(link->interface), interface);
+	link->fd = fd_steal(&owned);
+	link->link_id = link_id;
+	link->offered = link->taken_from = UINT32_MAX;
+	return 0;
+}
+
+struct custody_link *
+custody_find_link(const struct custody *c, uint32_t attach, uint32_t ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < c->link_count; i++)
+		if (c->links[i].attach == attach &&
+		    c->links[i].ifindex == ifindex)
+			return &c->links[i];
+	return NULL;
+}
+
+bool
+custody_is_complete(const struct custody *c)
+{
+	const struct loadplan *plan = &c->loadplan;
+	bool has[LOADPLAN_MAX_ATTACHES] = { false };
+	size_t i;
+
+	for (i = 0; i < c->link_count; i++)
+		if (c->links[i].fd >= 0)
+			has[c->links[i].attach] = true;
+	for (i = 0; i < plan->header->attach_count; i++)
+		if (!has[i] &&
+		    (attach_row(plan->attaches[i].kind)->target !=
+			    TARGET_INTERFACE ||
+			!ifpattern_is_glob(plan->attaches[i].target)))
+			return false;
+	return true;
+}
+
+/* The record leaves C; its descriptor is the caller's. */
+static void
+remove_link(struct custody *c, struct custody_link *link)
+{
+	size_t after = c->link_count - 1 - (size_t)(link - c->links);
+
+	memmove(link, link + 1, after * sizeof(*link));
+	c->link_count--;
+}
+
+/* Can attachment NEW go on where LINK, of attachment OLD, is? */
 static bool
-can_take_over(
-    const struct loadplan_attach *new, const struct loadplan_attach *old)
+can_take_over(const struct loadplan_attach *new,
+    const struct loadplan_attach *old, const struct custody_link *link)
 {
 	const struct attach_row *row = attach_row(new->kind);
 
-	return row != NULL && row->link_update &&
-	    new->kind == old->kind &&new->flags ==
-	    old->flags &&strcmp(new->target, old->target) == 0;
+	if (row == NULL || !row->link_update || new->kind != old->kind ||
+	    new->flags != old->flags)
+		return false;
+	if (link->ifindex == 0)
+		return strcmp(new->target, old->target) == 0;
+	/* What the old one meant is where it is; loopback or not. */
+	return strcmp(new->target, old->target) == 0 ||
+	    ifpattern_matches(new->target, link->interface,
+		strcmp(link->interface, "lo") == 0);
+}
+
+/* Has attachment I of the new one got one there? */
+static bool
+is_served(const struct custody *old, uint32_t i, uint32_t ifindex)
+{
+	size_t j;
+
+	for (j = 0; j < old->link_count; j++)
+		if (old->links[j].offered == i &&
+		    old->links[j].ifindex == ifindex)
+			return true;
+	return false;
 }
 
 unsigned int
-custody_match(struct custody *new, const struct custody *old)
+custody_match(const struct custody *new, struct custody *old)
 {
-	bool taken[LOADPLAN_MAX_ATTACHES] = { false };
+	const struct loadplan *plan = &new->loadplan;
+	struct custody_link *link;
 	unsigned int n = 0;
-	uint32_t i, j;
+	uint32_t i;
+	size_t j;
 
-	for (i = 0; i < LOADPLAN_MAX_ATTACHES; i++)
-		new->takes_over[i] = UINT32_MAX;
-	if (new->loadplan.header == NULL || old->loadplan.header == NULL)
+	for (j = 0; j < old->link_count; j++)
+		old->links[j].offered = UINT32_MAX;
+	if (plan->header == NULL || old->loadplan.header == NULL)
 		return 0;
-	for (i = 0; i < new->loadplan.header->attach_count; i++) {
-		for (j = 0; j < old->loadplan.header->attach_count; j++) {
-			if (taken[j] || old->links[j] < 0 ||
-			    !can_take_over(&new->loadplan.attaches[i],
-				&old->loadplan.attaches[j]))
+	for (i = 0; i < plan->header->attach_count; i++) {
+		for (j = 0; j < old->link_count; j++) {
+			link = &old->links[j];
+			if (link->offered != UINT32_MAX || link->fd < 0 ||
+			    is_served(old, i, link->ifindex) ||
+			    !can_take_over(&plan->attaches[i],
+				&old->loadplan.attaches[link->attach], link))
 				continue;
-			new->takes_over[i] = j;
-			taken[j] = true;
+			link->offered = i;
 			n++;
-			break;
 		}
 	}
 	return n;
+}
+
+int
+custody_take_over(
+    struct custody *new, struct custody *old, uint32_t attach, uint32_t ifindex)
+{
+	struct custody_link *link;
+	size_t i;
+	int r;
+
+	if (attach == UINT32_MAX)
+		return -EINVAL;
+	for (i = 0; i < old->link_count; i++) {
+		link = &old->links[i];
+		if (link->offered != attach || link->ifindex != ifindex)
+			continue;
+		r = custody_add_link(new, attach, ifindex, link->interface,
+		    link->fd, link->link_id);
+		if (r == 0)
+			new->links[new->link_count - 1].taken_from =
+			    link->attach;
+		remove_link(old, link);
+		return r < 0 ? -EINVAL : 0;
+	}
+	return -EINVAL;
+}
+
+void
+custody_give_back(struct custody *new, struct custody *old)
+{
+	struct custody_link *link;
+	size_t i = 0;
+	int r;
+
+	while (i < new->link_count) {
+		link = &new->links[i];
+		if (link->taken_from == UINT32_MAX) {
+			i++;
+			continue;
+		}
+		r = custody_add_link(old, link->taken_from, link->ifindex,
+		    link->interface, link->fd, link->link_id);
+		if (r < 0) /* cannot be: it came from there */
+			log_error("a link went lost: %s", strerror(-r));
+		remove_link(new, link);
+	}
 }
 
 void
@@ -102,6 +237,7 @@ custody_free(struct custody *c, struct closer *closer)
 	if (c == NULL)
 		return;
 	closer_close(closer, c, 0);
+	free(c->links);
 	custody_release_files(c);
 	fd_close(&c->effective);
 	fd_close(&c->verifier_log);

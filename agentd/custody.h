@@ -12,13 +12,36 @@
 #define AGENTD_CUSTODY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
+#include "common/limits.h"
 #include "common/loadplan.h"
 #include "common/memfd.h"
 
 struct event_base;
+
+/* Of one artifact: its attachments, times the interfaces of patterns. */
+#define CUSTODY_MAX_LINKS 1024
+
+/*
+ * One attachment at one place.  An attachment to interfaces by pattern has as
+ * many of these as there are interfaces; the others have one.
+ */
+struct custody_link {
+	uint32_t attach;                   /* index in the plan's attachments */
+	uint32_t ifindex;                  /* 0: not at an interface */
+	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
+	int fd;                            /* owned; -1: none (any more) */
+	uint32_t link_id;
+	/* While another artifact takes the place of this one: which of that
+	 * one's attachments takes this link over; UINT32_MAX: none. */
+	uint32_t offered;
+	/* Taken over: the attachment it was in the predecessor, to which it
+	 * goes back if the load fails; UINT32_MAX: it is our own. */
+	uint32_t taken_from;
+};
 
 struct custody {
 	/* Sealed memfds; -1 where not there (yet). */
@@ -34,11 +57,8 @@ struct custody {
 	uint32_t prog_ids[LOADPLAN_MAX_PROGS];
 	uint8_t prog_tags[LOADPLAN_MAX_PROGS][8];
 	int maps[LOADPLAN_MAX_MAPS];
-	int links[LOADPLAN_MAX_ATTACHES];
-	uint32_t link_ids[LOADPLAN_MAX_ATTACHES];
-	/* While this one takes the place of another: which of that one's
-	 * attachments each of ours takes over; UINT32_MAX: none. */
-	uint32_t takes_over[LOADPLAN_MAX_ATTACHES];
+	struct custody_link *links;
+	size_t link_count;
 };
 
 /* Never NULL: ends the process when there is no memory. */
@@ -52,11 +72,35 @@ int custody_set_plan(
 void custody_release_files(struct custody *c);
 
 /*
- * Choose for each attachment of NEW the one of OLD that it can take over: the
- * same kind and target, updatable in place, each at most once.  Returns how
- * many.
+ * A new record; takes FD.  -EEXIST: this attachment has one there already,
+ * -E2BIG: CUSTODY_MAX_LINKS.
  */
-unsigned int custody_match(struct custody *new, const struct custody *old);
+int custody_add_link(struct custody *c, uint32_t attach, uint32_t ifindex,
+    const char *interface, int fd, uint32_t link_id) _must_check_;
+
+/* NULL if there is none.  Valid until a link is added or removed. */
+struct custody_link *custody_find_link(
+    const struct custody *c, uint32_t attach, uint32_t ifindex);
+
+/* Has every attachment of the plan a link? */
+bool custody_is_complete(const struct custody *c);
+
+/*
+ * Choose the links of OLD that an attachment of NEW can take over: the same
+ * kind, flags and place, updatable in place, each by one at most.  Marks them
+ * as offered and returns how many there are.
+ */
+unsigned int custody_match(const struct custody *new, struct custody *old);
+
+/*
+ * The link that OLD had offered to attachment ATTACH of NEW at IFINDEX runs
+ * the new program: it changes hands.  0, or -EINVAL: none was offered there.
+ */
+int custody_take_over(struct custody *new, struct custody *old, uint32_t attach,
+    uint32_t ifindex) _must_check_;
+
+/* All that NEW has taken over from OLD goes back to it. */
+void custody_give_back(struct custody *new, struct custody *old);
 
 /* ---- the closer ---- */
 

@@ -23,23 +23,23 @@ send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
     uint32_t *count)
 {
 	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
-	struct custody *c = a->custody;
+	const struct custody_link *link;
 	struct msg_load_old_link old = { 0 };
-	uint32_t i;
+	size_t i;
 	int r;
 
 	*count = 0;
-	for (i = 0; i < LOADPLAN_MAX_ATTACHES; i++)
-		c->takes_over[i] = UINT32_MAX;
 	if (p == NULL || !artifact_is_loaded(p) ||
-	    custody_match(c, p->custody) == 0)
+	    custody_match(a->custody, p->custody) == 0)
 		return 0;
-	for (i = 0; i < c->loadplan.header->attach_count; i++) {
-		if (c->takes_over[i] == UINT32_MAX)
+	for (i = 0; i < p->custody->link_count; i++) {
+		link = &p->custody->links[i];
+		if (link->offered == UINT32_MAX)
 			continue;
-		old.attach = i;
-		r = msg_send_LOAD_OLD_LINK(ch, a->handle, &old,
-		    copy_fd(p->custody->links[c->takes_over[i]]));
+		old.attach = link->offered;
+		old.ifindex = link->ifindex;
+		r = msg_send_LOAD_OLD_LINK(
+		    ch, a->handle, &old, copy_fd(link->fd));
 		if (r < 0)
 			return r;
 		(*count)++;
@@ -154,11 +154,10 @@ handle_link(struct imsg *m, void *ctx)
 	if (a == NULL)
 		return 0;
 	if (link->attach >= a->custody->loadplan.header->attach_count ||
-	    a->custody->links[link->attach] >= 0)
+	    !str_is_text(link->interface, sizeof(link->interface)))
 		return -EINVAL;
-	a->custody->links[link->attach] = imsg_take_fd(m);
-	a->custody->link_ids[link->attach] = link->link_id;
-	return 0;
+	return custody_add_link(a->custody, link->attach, link->ifindex,
+	    link->interface, imsg_take_fd(m), link->link_id);
 }
 
 /* The predecessor's link runs the new program now: it changes hands. */
@@ -168,20 +167,14 @@ handle_updated(struct imsg *m, void *ctx)
 	const struct msg_load_updated *updated = msg_get_LOAD_UPDATED(m);
 	struct agent *agent = ctx;
 	struct artifact *a = being_loaded(agent, m), *p;
-	uint32_t from;
 
 	if (a == NULL)
 		return 0;
-	if (updated->attach >= LOADPLAN_MAX_ATTACHES)
-		return -EINVAL;
-	from = a->custody->takes_over[updated->attach];
 	p = fleet_find(&agent->fleet, a->predecessor);
-	if (from == UINT32_MAX || p == NULL || p->custody->links[from] < 0 ||
-	    a->custody->links[updated->attach] >= 0)
+	if (p == NULL)
 		return -EINVAL;
-	a->custody->links[updated->attach] = fd_steal(&p->custody->links[from]);
-	a->custody->link_ids[updated->attach] = p->custody->link_ids[from];
-	return 0;
+	return custody_take_over(
+	    a->custody, p->custody, updated->attach, updated->ifindex);
 }
 
 static int
@@ -258,16 +251,9 @@ static void
 give_back_links(struct agent *agent, struct artifact *a)
 {
 	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
-	struct custody *c = a->custody;
-	uint32_t i;
 
-	if (p == NULL || p->custody == NULL)
-		return;
-	for (i = 0; i < LOADPLAN_MAX_ATTACHES; i++)
-		if (c->takes_over[i] != UINT32_MAX && c->links[i] >= 0 &&
-		    p->custody->links[c->takes_over[i]] < 0)
-			p->custody->links[c->takes_over[i]] =
-			    fd_steal(&c->links[i]);
+	if (p != NULL && p->custody != NULL)
+		custody_give_back(a->custody, p->custody);
 }
 
 static int
@@ -276,7 +262,6 @@ handle_done(struct imsg *m, void *ctx)
 	const struct msg_load_done *done = msg_get_LOAD_DONE(m);
 	struct agent *agent = ctx;
 	struct artifact *a = being_loaded(agent, m);
-	uint32_t i;
 
 	if (done->result >= WORK_RESULT_MAX ||
 	    !str_is_terminated(done->error, sizeof(done->error)))
@@ -284,9 +269,8 @@ handle_done(struct imsg *m, void *ctx)
 	if (a == NULL)
 		return 0;
 	if (done->result == WORK_OK) {
-		for (i = 0; i < a->custody->loadplan.header->attach_count; i++)
-			if (a->custody->links[i] < 0)
-				return -EBADMSG; /* loaded, it said */
+		if (!custody_is_complete(a->custody))
+			return -EBADMSG; /* loaded, it said */
 		count_load_time(&agent->observed, done);
 		fd_close(&a->custody->verifier_log);
 		hand_over_rings(agent, a);

@@ -74,19 +74,22 @@ add_attachments(
 	struct snapshot_kernel_prog prog = { 0 };
 	struct snapshot_attach attach = { 0 };
 	const struct loadplan_attach *from;
+	const struct custody_link *link;
 	uint32_t i;
 
 	p->attach_first = b->header.attach_count;
 	p->prog_first = b->header.kernel_prog_count;
 	if (c == NULL || c->loadplan.header == NULL || !artifact_is_loaded(a))
 		return;
-	for (i = 0; i < c->loadplan.header->attach_count; i++) {
-		from = &c->loadplan.attaches[i];
+	for (i = 0; i < c->link_count; i++) {
+		link = &c->links[i];
+		from = &c->loadplan.attaches[link->attach];
 		memcpy(attach.program, c->loadplan.progs[from->prog].name,
 		    sizeof(attach.program));
-		memcpy(attach.target, from->target, sizeof(attach.target));
+		str_copy_cut(attach.target, sizeof(attach.target),
+		    link->ifindex != 0 ? link->interface : from->target);
 		attach.kind = from->kind;
-		attach.link_id = c->link_ids[i];
+		attach.link_id = link->link_id;
 		append(&b->attaches, &attach, sizeof(attach));
 		p->attach_count++;
 	}

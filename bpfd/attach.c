@@ -181,7 +181,7 @@ attach_check(
 
 static int
 link_ifindex(const struct loadplan_attach *a, int prog_fd,
-    const struct kernel *k, struct failure *f)
+    const struct kernel *k, uint32_t *at, struct failure *f)
 {
 	const struct attach_row *row = attach_row(a->kind);
 	struct bpf_link_create_opts opts = { .sz = sizeof(opts) };
@@ -190,6 +190,7 @@ link_ifindex(const struct loadplan_attach *a, int prog_fd,
 	ifindex = find_interface(a, k, f);
 	if (ifindex < 0)
 		return ifindex;
+	*at = (uint32_t)ifindex;
 	if (a->flags & LOADPLAN_XDP_SKB)
 		opts.flags = XDP_FLAGS_SKB_MODE;
 	else if (a->flags & LOADPLAN_XDP_DRV)
@@ -270,13 +271,14 @@ link_raw_tracepoint(
 
 int
 attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
-    const struct kernel *k, struct failure *f)
+    const struct kernel *k, uint32_t *ifindex, struct failure *f)
 {
 	const struct loadplan_attach *a = &plan->attaches[index];
 
+	*ifindex = 0;
 	switch (attach_row(a->kind)->method) {
 	case METHOD_LINK_IFINDEX:
-		return link_ifindex(a, prog_fd, k, f);
+		return link_ifindex(a, prog_fd, k, ifindex, f);
 	case METHOD_LINK_CGROUP:
 		return link_cgroup(a, prog_fd, k, f);
 	case METHOD_LINK_TRACING:

@@ -121,6 +121,7 @@ handle_load_old_link(struct imsg *m, void *ctx)
 	    l->links[msg->attach].old_fd >= 0)
 		return -EINVAL;
 	l->links[msg->attach].old_fd = imsg_take_fd(m);
+	l->links[msg->attach].ifindex = msg->ifindex;
 	l->old_link_count++;
 	/* Should a later swap fail, this one is undone with its old program. */
 	if (attach_link_info(

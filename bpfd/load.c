@@ -163,7 +163,7 @@ attach_new(struct load *l, const struct kernel *k)
 			continue;
 		link->fd = attach_create(plan, i,
 		    l->artifact->progs[plan->attaches[i].prog].fd, k,
-		    &l->failure);
+		    &link->ifindex, &l->failure);
 		if (link->fd == -EBUSY || link->fd == -EEXIST)
 			l->busy_attach = (int)i;
 		if (link->fd < 0)

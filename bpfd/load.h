@@ -22,7 +22,8 @@ struct load_link {
 	int old_prog_fd; /* its program, to put back; -1: not known here */
 	int fd;          /* the new link; -1: none */
 	uint32_t link_id;
-	bool updated; /* old_fd runs the new program */
+	uint32_t ifindex; /* where it is; 0: at no interface */
+	bool updated;     /* old_fd runs the new program */
 };
 
 struct load {

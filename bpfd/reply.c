@@ -65,9 +65,13 @@ send_maps(struct imsg_channel *agentd, const struct artifact *a)
 }
 
 static int
-send_updated(struct imsg_channel *agentd, uint64_t id, uint32_t attach)
+send_updated(
+    struct imsg_channel *agentd, uint64_t id, uint32_t attach, uint32_t ifindex)
 {
-	struct msg_load_updated msg = { .attach = attach };
+	struct msg_load_updated msg = {
+		.attach = attach,
+		.ifindex = ifindex,
+	};
 
 	return msg_send_LOAD_UPDATED(agentd, id, &msg);
 }
@@ -82,12 +86,18 @@ send_links(struct imsg_channel *agentd, struct load *l)
 
 	for (i = 0; i < nitems(l->links) && r == 0; i++) {
 		if (l->links[i].updated) {
-			r = send_updated(agentd, l->artifact->id, i);
+			r = send_updated(
+			    agentd, l->artifact->id, i, l->links[i].ifindex);
 		} else if (l->links[i].fd >= 0) {
 			msg = (struct msg_load_link){
 				.attach = i,
 				.link_id = l->links[i].link_id,
+				.ifindex = l->links[i].ifindex,
 			};
+			if (msg.ifindex != 0)
+				str_copy_cut(msg.interface,
+				    sizeof(msg.interface),
+				    l->artifact->plan.attaches[i].target);
 			r = msg_send_LOAD_LINK(agentd, l->artifact->id, &msg,
 			    fd_steal(&l->links[i].fd));
 		}

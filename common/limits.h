@@ -13,6 +13,7 @@
 #define AEGIS_SIGNATURE_SIZE 1536 /* RSA-8192 in base64, and Vault's prefix */
 #define AEGIS_BPF_NAME_SIZE  64   /* a program's or map's name in the ELF */
 #define AEGIS_TARGET_SIZE    256  /* interface, cgroup path, symbol */
+#define AEGIS_IFNAME_SIZE    16   /* IFNAMSIZ */
 #define AEGIS_TEXT_SIZE      256  /* one line for people */
 #define AEGIS_ERROR_SIZE     4096 /* every problem of one artifact */
 #define AEGIS_REASON_SIZE    256  /* why somebody asked for a rollback */

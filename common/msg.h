@@ -293,8 +293,8 @@ struct msg_load_plan {
 };
 
 struct msg_load_old_link {
-	uint32_t attach; /* index in the new plan's attachments */
-	uint32_t reserved;
+	uint32_t attach;  /* index in the new plan's attachments */
+	uint32_t ifindex; /* where it is; 0: not at an interface */
 };
 
 struct msg_load_start {
@@ -316,11 +316,14 @@ struct msg_load_map {
 struct msg_load_link {
 	uint32_t attach; /* index in the plan's attachments */
 	uint32_t link_id;
+	uint32_t ifindex; /* the interface it is at; else 0 */
+	uint32_t reserved;
+	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
 };
 
 struct msg_load_updated {
-	uint32_t attach;
-	uint32_t reserved;
+	uint32_t attach;  /* as LOAD_OLD_LINK had it, */
+	uint32_t ifindex; /* both */
 };
 
 struct msg_load_verifier_log {
