@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "agentd/config_table.h"
-#include "agentd/envfile.h"
-#include "agentd/pubkey.h"
+#include "common/envfile.h"
+#include "common/pubkey.h"
 
 #define FILE_MAX (1u << 20)
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "agentd/pubkey.h"
+#include "common/pubkey.h"
 #include "common/limits.h"
 #include "common/strnum.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agentd/pubkey.h"
+#include "common/pubkey.h"
 
 void
 config_secret_wipe(struct config_secret *s)

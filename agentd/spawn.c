@@ -107,7 +107,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 static int
 await_spawner(int fd, char *text, size_t size)
 {
-	struct spawner_report report;
+	struct launch_report report;
 	ssize_t n;
 
 	do {

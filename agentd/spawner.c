@@ -20,8 +20,6 @@
 #include "common/msg.h"
 #include "common/sandbox.h"
 
-/* An exec takes milliseconds; the look-up of an account may ask a network. */
-#define EXEC_LIMIT_MS 5000
 #define TERM_LIMIT_MS 500
 
 struct spawner {
@@ -61,84 +59,20 @@ reap_workers(struct spawner *s)
 	}
 }
 
-/*
- * Read how the child began: the pipe closes with its exec.  0, or what it
- * reported; a child that is stuck before its exec is killed.
- */
-static int
-await_exec(int fd, pid_t pid, struct spawner_report *report)
-{
-	int64_t until = clock_boot_ns() + EXEC_LIMIT_MS * NSEC_PER_MSEC;
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	int64_t left;
-	ssize_t n;
-	int r = 0;
-
-	while (r <= 0) {
-		left = (until - clock_boot_ns()) / NSEC_PER_MSEC;
-		if (left <= 0 || (r == -1 && errno != EINTR)) {
-			(void)kill(pid, SIGKILL);
-			(void)snprintf(report->what, sizeof(report->what),
-			    "no exec within %d ms (is the look-up of accounts "
-			    "stuck?)",
-			    EXEC_LIMIT_MS);
-			return -ETIMEDOUT;
-		}
-		r = poll(&pfd, 1, (int)left);
-	}
-	n = read(fd, report, sizeof(*report));
-	if (n == 0)
-		return 0;
-	if (n != (ssize_t)sizeof(*report) || report->result >= 0) {
-		str_copy_cut(report->what, sizeof(report->what), "fork");
-		return -EIO;
-	}
-	str_scrub(report->what, sizeof(report->what));
-	return report->result;
-}
-
-static int
-start_worker(
-    struct spawner *s, uint32_t role, int socket, struct spawner_report *report)
-{
-	_cleanup_fd_ int reading = -1, writing = -1;
-	int ends[2], r;
-	pid_t pid;
-
-	if (pipe2(ends, O_CLOEXEC) == -1) {
-		r = -errno;
-		str_copy_cut(report->what, sizeof(report->what), "pipe");
-		return r;
-	}
-	reading = ends[0];
-	writing = ends[1];
-	pid = fork();
-	if (pid == -1) {
-		r = -errno;
-		(void)snprintf(report->what, sizeof(report->what), "fork: %s",
-		    strerror(-r));
-		return r;
-	}
-	if (pid == 0)
-		spawner_exec(
-		    role, socket, writing, s->libexecdir, s->keep_stderr);
-	fd_close(&writing);
-	r = await_exec(reading, pid, report);
-	if (r < 0) {
-		(void)waitpid(pid, NULL, 0);
-		return r;
-	}
-	s->pids[role] = pid;
-	return 0;
-}
-
 static int
 handle_start(struct imsg *m, void *ctx)
 {
 	const struct msg_spawn_start *start = msg_get_SPAWN_START(m);
 	struct msg_spawn_started started = { .role = start->role };
-	struct spawner_report report = { 0 };
+	struct launch_report report = { 0 };
 	struct spawner *s = ctx;
+	const struct launch launch = {
+		.role = (enum proc_role)start->role,
+		.socket = m->fd,
+		.libexecdir = s->libexecdir,
+		.keep_stderr = s->keep_stderr,
+	};
+	pid_t pid;
 
 	if (!is_worker(start->role))
 		return -EINVAL;
@@ -149,8 +83,9 @@ handle_start(struct imsg *m, void *ctx)
 		    "the one before still runs as pid %d",
 		    (int)s->pids[start->role]);
 	} else {
-		started.result = start_worker(s, start->role, m->fd, &report);
-		started.pid = s->pids[start->role];
+		pid = launch_worker(&launch, &report);
+		started.result = pid < 0 ? pid : 0;
+		started.pid = s->pids[start->role] = pid < 0 ? 0 : pid;
 		str_copy_cut(started.text, sizeof(started.text), report.what);
 	}
 	return msg_send_SPAWN_STARTED(s->agentd, 0, &started);
@@ -321,7 +256,7 @@ spawner_main(int channel, int ready, const char *libexecdir, bool keep_stderr)
 		.libexecdir = libexecdir,
 		.keep_stderr = keep_stderr,
 	};
-	struct spawner_report report = { 0 };
+	struct launch_report report = { 0 };
 	const char *what = "";
 
 	report.result = prepare(&s, &channel, &ready, &what);

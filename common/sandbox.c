@@ -216,6 +216,20 @@ become_user(uid_t uid, gid_t gid)
 	return prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == -1 ? -errno : 0;
 }
 
+/* Last, because a change of uid clears the death signal: no orphans. */
+static int
+close_first_gate(const char **what)
+{
+	*what = "no_new_privs";
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		return -errno;
+	*what = "death signal";
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1)
+		return -errno;
+	*what = NULL;
+	return 0;
+}
+
 int
 sandbox_become(enum proc_role role, const char **what)
 {
@@ -249,15 +263,30 @@ sandbox_become(enum proc_role role, const char **what)
 		r = set_ambient(row->caps);
 	if (r < 0)
 		return r;
-	*what = "no_new_privs";
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-		return -errno;
-	/* Last, because a change of uid clears it: no orphans. */
-	*what = "death signal";
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1)
-		return -errno;
-	*what = NULL;
-	return 0;
+	return close_first_gate(what);
+}
+
+int
+sandbox_stay(enum proc_role role, const char **what)
+{
+	const struct sandbox_row *row = find_row(role);
+	int r;
+
+	*what = "no row for this role";
+	if (row == NULL || row->user == NULL)
+		return -EINVAL;
+	*what = "limits";
+	r = apply_limits(row);
+	if (r < 0)
+		return r;
+	/* Whatever the caller holds; the bounding set means nothing then. */
+	*what = "capabilities";
+	r = set_ambient(0);
+	if (r == 0)
+		r = set_caps(0, false);
+	if (r < 0)
+		return r;
+	return close_first_gate(what);
 }
 
 /* What sandbox_become() does for workers, for those that stay root. */

@@ -59,6 +59,12 @@ int sandbox_lookup_user(
  */
 int sandbox_become(enum proc_role role, const char **what) _must_check_;
 
+/*
+ * The first gate for a worker that a caller without privileges starts: what
+ * does not take root.  It stays the caller's, without capabilities.
+ */
+int sandbox_stay(enum proc_role role, const char **what) _must_check_;
+
 /* Second gate.  GRANTS may be NULL.  -errno: do not go on. */
 int sandbox_enter(
     enum proc_role role, const struct sandbox_grants *grants) _must_check_;

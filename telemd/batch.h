@@ -14,8 +14,8 @@
 #include <sys/queue.h>
 
 #include "common/cleanup.h"
-#include "telemd/event.h"
-#include "telemd/jsonbuf.h"
+#include "common/event.h"
+#include "common/jsonbuf.h"
 
 struct record {
 	uint32_t crc; /* of all that follows, padding too; set by the spool */

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "common/cleanup.h"
-#include "telemd/event.h"
-#include "telemd/jsonbuf.h"
+#include "common/event.h"
+#include "common/jsonbuf.h"
 
 /* A record says at least when, what and in which cgroup. */
 #define VIOLATION_MIN_LEN 24

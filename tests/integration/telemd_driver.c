@@ -28,7 +28,7 @@
 #include "common/memfd.h"
 #include "common/msg.h"
 #include "common/sandbox.h"
-#include "telemd/jsonbuf.h"
+#include "common/jsonbuf.h"
 #include "tests/integration/ring_writer.h"
 
 #define RINGS_MAX 8

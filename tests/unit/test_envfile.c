@@ -3,7 +3,7 @@
  * systemd's EnvironmentFile= syntax.  Where this machine has systemd's own
  * words on a case (systemd.exec(5)), the case stands here.
  */
-#include "agentd/envfile.h"
+#include "common/envfile.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/snapshot.h"
-#include "telemd/event.h"
+#include "common/event.h"
 
 static uint64_t sent[EVENT_TYPE_MAX], dropped[EVENT_TYPE_MAX];
 

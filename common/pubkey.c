@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agentd/pubkey.h"
+#include "common/pubkey.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * From a fork of the spawner to a worker: one socket, no other descriptor,
- * nothing in the environment, another user.
- */
+#include "common/launch.h"
+
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "aegis_config.h"
-#include "agentd/spawner.h"
-#include "common/proc.h"
+#include "common/clock.h"
 #include "common/sandbox.h"
+#include "common/strnum.h"
 
 /* The pipe's place for the time until the exec, just above the channel. */
 #define ERROR_FD (PROC_CHANNEL_FD + 1)
+
+/* An exec takes milliseconds; the look-up of an account may ask a network. */
+#define EXEC_LIMIT_MS 5000
 
 struct program {
 	const char *file; /* in the libexec directory */
@@ -53,7 +56,7 @@ static char *const environment[] = {
 _printf_(3, 4) __attribute__((noreturn)) static void fail(
     int fd, int error, const char *fmt, ...)
 {
-	struct spawner_report report = { .result = error };
+	struct launch_report report = { .result = error };
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -116,13 +119,20 @@ reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-void
-spawner_exec(uint32_t role, int socket, int error_fd, const char *libexecdir,
-    bool keep_stderr)
+static int
+become(const struct launch *l, const char **what)
 {
-	const struct program *program = &programs[role];
+	return l->as_caller ? sandbox_stay(l->role, what)
+			    : sandbox_become(l->role, what);
+}
+
+/* Run in the child: on failure reports on ERROR_FD, which the exec closes. */
+__attribute__((noreturn)) static void
+exec_worker(const struct launch *l, int error_fd)
+{
+	const struct program *program = &programs[l->role];
 	char file[32], arg[32] = "", *argv[] = { file, NULL, NULL }, path[4096];
-	const char *what = NULL, *user;
+	const char *what = NULL, *user = sandbox_user(l->role);
 	pid_t parent = getppid();
 	int r;
 
@@ -131,17 +141,16 @@ spawner_exec(uint32_t role, int socket, int error_fd, const char *libexecdir,
 		(void)snprintf(arg, sizeof(arg), "%s", program->arg);
 		argv[1] = arg;
 	}
-	r = snprintf(path, sizeof(path), "%s/%s", libexecdir, program->file);
+	r = snprintf(path, sizeof(path), "%s/%s", l->libexecdir, program->file);
 	if (r < 0 || (size_t)r >= sizeof(path))
 		fail(error_fd, -ENAMETOOLONG, "libexec directory: too long");
-	r = arrange_fds(socket, &error_fd, keep_stderr);
+	r = arrange_fds(l->socket, &error_fd, l->keep_stderr);
 	if (r < 0)
 		fail(error_fd, r, "descriptors: %s", strerror(-r));
 	(void)umask(077);
 	if (chdir("/") == -1)
 		fail(error_fd, -errno, "chdir /: %s", strerror(errno));
-	r = sandbox_become((enum proc_role)role, &what);
-	user = sandbox_user((enum proc_role)role);
+	r = become(l, &what);
 	if (r == -ENOENT)
 		fail(error_fd, r,
 		    "account %s does not exist: run scripts/setup or "
@@ -156,4 +165,72 @@ spawner_exec(uint32_t role, int socket, int error_fd, const char *libexecdir,
 	reset_signals();
 	(void)execve(path, argv, environment);
 	fail(error_fd, -errno, "execve %.180s: %s", path, strerror(errno));
+}
+
+/*
+ * Read how the child began: the pipe closes with its exec.  0, or what it
+ * reported; a child that is stuck before its exec is killed.
+ */
+static int
+await_exec(int fd, pid_t pid, struct launch_report *report)
+{
+	int64_t until = clock_boot_ns() + EXEC_LIMIT_MS * NSEC_PER_MSEC;
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int64_t left;
+	ssize_t n;
+	int r = 0;
+
+	while (r <= 0) {
+		left = (until - clock_boot_ns()) / NSEC_PER_MSEC;
+		if (left <= 0 || (r == -1 && errno != EINTR)) {
+			(void)kill(pid, SIGKILL);
+			(void)snprintf(report->what, sizeof(report->what),
+			    "no exec within %d ms (is the look-up of accounts "
+			    "stuck?)",
+			    EXEC_LIMIT_MS);
+			return -ETIMEDOUT;
+		}
+		r = poll(&pfd, 1, (int)left);
+	}
+	n = read(fd, report, sizeof(*report));
+	if (n == 0)
+		return 0;
+	if (n != (ssize_t)sizeof(*report) || report->result >= 0) {
+		str_copy_cut(report->what, sizeof(report->what), "fork");
+		return -EIO;
+	}
+	str_scrub(report->what, sizeof(report->what));
+	return report->result;
+}
+
+pid_t
+launch_worker(const struct launch *l, struct launch_report *report)
+{
+	_cleanup_fd_ int reading = -1, writing = -1;
+	int ends[2], r;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) == -1) {
+		r = -errno;
+		str_copy_cut(report->what, sizeof(report->what), "pipe");
+		return r;
+	}
+	reading = ends[0];
+	writing = ends[1];
+	pid = fork();
+	if (pid == -1) {
+		r = -errno;
+		(void)snprintf(report->what, sizeof(report->what), "fork: %s",
+		    strerror(-r));
+		return r;
+	}
+	if (pid == 0)
+		exec_worker(l, writing);
+	fd_close(&writing);
+	r = await_exec(reading, pid, report);
+	if (r < 0) {
+		(void)waitpid(pid, NULL, 0);
+		return r;
+	}
+	return pid;
 }

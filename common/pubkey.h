@@ -4,8 +4,8 @@
  * that workers take: PEM.  Shapes only: keys are parsed by verifyd, which
  * cannot load programs; agentd links no cryptography.
  */
-#ifndef AGENTD_PUBKEY_H
-#define AGENTD_PUBKEY_H
+#ifndef COMMON_PUBKEY_H
+#define COMMON_PUBKEY_H
 
 #include <stdbool.h>
 #include <stddef.h>

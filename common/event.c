@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "telemd/event.h"
+#include "common/event.h"
 
 #include "common/clock.h"
 #include "common/snapshot.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "agentd/envfile.h"
+#include "common/envfile.h"
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -5,8 +5,8 @@
  * paths use it.)  Nothing here can fail half-way: when memory is short the
  * buffer says so once, at the end.
  */
-#ifndef TELEMD_JSONBUF_H
-#define TELEMD_JSONBUF_H
+#ifndef COMMON_JSONBUF_H
+#define COMMON_JSONBUF_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * The syntax of systemd's EnvironmentFile=, so that one file serves the unit,
  * agentd -f and any other init system alike.
  */
-#ifndef AGENTD_ENVFILE_H
-#define AGENTD_ENVFILE_H
+#ifndef COMMON_ENVFILE_H
+#define COMMON_ENVFILE_H
 
 #include <stddef.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "telemd/jsonbuf.h"
+#include "common/jsonbuf.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,14 +3,14 @@
  * Events as the world reads them (CONTRACT 6, aegis-events(7)): from agentd's
  * EVENT message to one JSON object.
  */
-#ifndef TELEMD_EVENT_H
-#define TELEMD_EVENT_H
+#ifndef COMMON_EVENT_H
+#define COMMON_EVENT_H
 
 #include <stdint.h>
 
 #include "common/cleanup.h"
 #include "common/msg.h"
-#include "telemd/jsonbuf.h"
+#include "common/jsonbuf.h"
 
 /* What is lost when it must be. */
 enum event_class {
