@@ -15,6 +15,7 @@
 #include "agentd/fleet.h"
 #include "agentd/proc.h"
 #include "agentd/state.h"
+#include "agentd/telem_totals.h"
 #include "common/msg.h"
 
 struct event;
@@ -34,7 +35,7 @@ struct observed {
 	struct msg_vault_state vault;
 	bool vault_known;
 	bool keys_known;
-	struct msg_telem_state telem;
+	struct telem_totals telem;
 	struct msg_api_state api;
 	bool api_known;
 	uint64_t protocol_violations;

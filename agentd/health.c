@@ -97,7 +97,7 @@ check_keys(const struct agent *agent, struct collector *c)
 static void
 check_telemetry(const struct agent *agent, struct collector *c)
 {
-	const struct msg_telem_state *telem = &agent->observed.telem;
+	const struct msg_telem_state *telem = &agent->observed.telem.shown;
 
 	if (agent->workers[PROC_TELEM].state != WORKER_READY)
 		return; /* said already */

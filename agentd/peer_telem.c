@@ -79,14 +79,15 @@ handle_state(struct imsg *m, void *ctx)
 {
 	const struct msg_telem_state *state = msg_get_TELEM_STATE(m);
 	struct agent *agent = ctx;
-	struct msg_telem_state *seen = &agent->observed.telem;
+	const struct msg_telem_state *seen = &agent->observed.telem.shown;
 
 	if (!MSG_TEXT_OK(state->error))
 		return -EINVAL;
 	if (state->connected != seen->connected ||
 	    state->spool_full != seen->spool_full)
 		agent->snapshot_dirty = true;
-	*seen = *state;
+	telem_totals_update(
+	    &agent->observed.telem, state, agent->spool_dir >= 0);
 	return 0;
 }
 
@@ -107,7 +108,8 @@ send_connection(struct agent *agent, struct imsg_channel *ch)
 	    (r = secrets_send_file(ch, SECRET_CERT, c->nats_cert)) < 0 ||
 	    (r = secrets_send_file(ch, SECRET_KEY, c->nats_key)) < 0)
 		return r;
-	return secrets_send_text(ch, SECRET_SIGNAL_KEY, c->rollback_signal_key);
+	return secrets_send_public_key(
+	    ch, SECRET_SIGNAL_KEY, c->rollback_signal_key);
 }
 
 static int
@@ -151,7 +153,7 @@ ready(struct agent *agent)
 static void
 died(struct agent *agent, const char *how)
 {
-	agent->observed.telem.connected = 0;
+	telem_totals_end(&agent->observed.telem);
 }
 
 static const imsg_handler handlers[MSG_TYPE_MAX] = {

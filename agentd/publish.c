@@ -194,16 +194,16 @@ fill_counters(struct snapshot_header *h, const struct agent *agent)
 	memcpy(h->polls, seen->polls, sizeof(h->polls));
 	h->last_poll_wall_ns = seen->last_good_poll_wall_ns;
 	h->protocol_violations = seen->protocol_violations;
-	memcpy(h->events_sent, seen->telem.sent, sizeof(h->events_sent));
+	memcpy(h->events_sent, seen->telem.shown.sent, sizeof(h->events_sent));
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
-		h->events_dropped[i] = seen->telem.dropped[i] +
+		h->events_dropped[i] = seen->telem.shown.dropped[i] +
 		    events_dropped(agent->events, (enum event_type)i);
-	h->violations_suppressed = seen->telem.violations_suppressed;
-	h->nats_reconnects = seen->telem.reconnects;
-	h->nats_bad_signals = seen->telem.bad_signals;
-	h->nats_connected = seen->telem.connected;
-	h->spool_bytes = seen->telem.spooled_bytes;
-	h->spool_events = seen->telem.spooled_events;
+	h->violations_suppressed = seen->telem.shown.violations_suppressed;
+	h->nats_reconnects = seen->telem.shown.reconnects;
+	h->nats_bad_signals = seen->telem.shown.bad_signals;
+	h->nats_connected = seen->telem.shown.connected;
+	h->spool_bytes = seen->telem.shown.spooled_bytes;
+	h->spool_events = seen->telem.shown.spooled_events;
 	memcpy(h->load_buckets, seen->load_buckets, sizeof(h->load_buckets));
 	h->load_sum_us = seen->load_sum_us;
 }

@@ -40,6 +40,25 @@ secrets_send_file(
 }
 
 int
+secrets_send_public_key(
+    struct imsg_channel *ch, enum secret_kind kind, const char *value)
+{
+	_cleanup_config_secret_ struct config_secret pem = { 0 };
+	char error[AEGIS_TEXT_SIZE];
+	int r;
+
+	if (*value == '\0')
+		return 0;
+	r = config_read_public_key(value, &pem, error);
+	if (r < 0) {
+		log_line(LOG_LEVEL_ERROR, NULL, error,
+		    "cannot read the public key %s", value);
+		return r;
+	}
+	return send_bytes(ch, kind, pem.data, pem.len);
+}
+
+int
 secrets_send_text(
     struct imsg_channel *ch, enum secret_kind kind, const char *text)
 {

@@ -16,6 +16,13 @@
 int secrets_send_file(struct imsg_channel *ch, enum secret_kind kind,
     const char *path) _must_check_;
 
+/*
+ * Send a public key that the configuration holds as VALUE, in any of its
+ * forms ("file:" too), as PEM; "" sends nothing.  Errors as above.
+ */
+int secrets_send_public_key(struct imsg_channel *ch, enum secret_kind kind,
+    const char *value) _must_check_;
+
 /* The same with the text itself. */
 int secrets_send_text(struct imsg_channel *ch, enum secret_kind kind,
     const char *text) _must_check_;

@@ -44,6 +44,7 @@ struct batch {
 	uint64_t event_number; /* agentd's, to be accepted; 0: a ring's */
 	uint64_t ring;         /* whose position may move on; 0: none */
 	uint64_t ring_position;
+	uint64_t lost;      /* events that its ring had no room for */
 	int64_t born_ns;    /* on the boot clock */
 	uint32_t count;     /* of records */
 	unsigned int refs;  /* threads that read it beside its list */

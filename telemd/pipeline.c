@@ -144,6 +144,9 @@ pipeline_safe_locked(struct pipeline *p, struct batch *b)
 
 	if (b->ring == 0)
 		return;
+	/* Not before: what is read again from the ring tells it again. */
+	p->dropped[EVENT_VIOLATION_REPORT] += b->lost;
+	b->lost = 0;
 	for (i = 0; i < p->done_count; i++) {
 		if (p->done[i].ring == b->ring) {
 			p->done[i].position = b->ring_position;

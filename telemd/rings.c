@@ -202,19 +202,35 @@ append_event(struct telemd *t, struct program_ring *pr, struct batch *b,
 	start = batch_begin(b);
 	violation_append(&b->buf, &pr->format, data, len,
 	    (int64_t)time_ns + t->rings.wall_offset_ns, t->next_seq, event_id,
-	    pr->suppressed);
+	    &pr->gap);
 	if (!batch_end(b, start, EVENT_VIOLATION_REPORT, t->next_seq, event_id))
 		return false;
 	t->next_seq++;
-	pr->suppressed = 0;
+	b->lost += pr->gap.lost;
+	memset(&pr->gap, 0, sizeof(pr->gap));
 	return true;
+}
+
+/* The program found its ring full: that is a loss, and is told as one. */
+static void
+note_lost(struct program_ring *pr, uint64_t lost)
+{
+	pr->gap.lost += lost;
+	if (lost == 0 || pr->lost_said)
+		return;
+	pr->lost_said = true;
+	log_line(LOG_LEVEL_WARN, pr->artifact_id, NULL,
+	    "its ring buffer of %llu bytes was full: %llu events are lost, and "
+	    "counted, as those that follow; build it with a larger "
+	    "AEGIS_EVENTS_BYTES",
+	    (unsigned long long)pr->ring.size, (unsigned long long)lost);
 }
 
 /* Read until the ring is empty or the batch is full.  True: full. */
 static bool
 fill_batch(struct telemd *t, struct program_ring *pr, struct batch *b)
 {
-	uint64_t position, time_ns;
+	uint64_t position, time_ns, lost;
 	const void *data;
 	uint32_t len;
 	int r;
@@ -229,11 +245,17 @@ fill_batch(struct telemd *t, struct program_ring *pr, struct batch *b)
 		}
 		if (violation_check(data, len, &time_ns) < 0) {
 			say_bad_record(t, pr, len);
-		} else if (!ratelimit_take(&pr->limit)) {
-			pr->suppressed++;
+			continue;
+		}
+		lost = violation_lost(data, len);
+		note_lost(pr, lost);
+		if (!ratelimit_take(&pr->limit)) {
+			pr->gap.suppressed++;
 			t->rings.suppressed++;
 		} else if (!append_event(
 			       t, pr, b, data, len, position, time_ns)) {
+			/* It is read again. */
+			pr->gap.lost -= lost;
 			pr->ring.position = position;
 			return false;
 		}

@@ -28,11 +28,12 @@ struct program_ring {
 	struct ratelimit limit;
 	struct violation_format format;
 	struct telemetry last_sample;
-	uint64_t suppressed; /* since the last event */
-	uint64_t submitted;  /* position up to which batches were made */
-	bool removing;       /* drain, then let go */
-	bool broken;         /* its content made no sense */
+	struct violation_gap gap; /* since the last event */
+	uint64_t submitted;       /* position up to which batches were made */
+	bool removing;            /* drain, then let go */
+	bool broken;              /* its content made no sense */
 	bool bad_record_said;
+	bool lost_said;
 	char artifact_id[AEGIS_ID_SIZE];
 	char name[AEGIS_NAME_SIZE];
 	char version[AEGIS_VERSION_SIZE];

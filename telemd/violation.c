@@ -12,7 +12,7 @@
 #define APPEND_MAX 2048
 
 _Static_assert(offsetof(struct aegis_event, comm) == 96 &&
-	sizeof(struct aegis_event) == 240,
+	sizeof(struct aegis_event) == 248,
     "the layout of struct aegis_event is an ABI");
 
 int
@@ -58,6 +58,14 @@ violation_check(const void *event, uint32_t len, uint64_t *time_ns)
 		return -EBADMSG;
 	*time_ns = e->time_ns;
 	return 0;
+}
+
+uint64_t
+violation_lost(const void *event, uint32_t len)
+{
+	const struct aegis_event *e = event;
+
+	return e->version >= 2 && len >= sizeof(*e) ? e->lost : 0;
 }
 
 static void
@@ -264,7 +272,7 @@ put_violation(struct jsonbuf *out, struct violation_format *f,
 void
 violation_append(struct jsonbuf *out, struct violation_format *f,
     const void *event, uint32_t len, int64_t wall_ns, uint64_t seq,
-    const uint8_t *event_id, uint64_t suppressed)
+    const uint8_t *event_id, const struct violation_gap *gap)
 {
 	const struct aegis_event *e = event;
 	struct aegis_event copy = { 0 };
@@ -285,7 +293,9 @@ violation_append(struct jsonbuf *out, struct violation_format *f,
 	jsonbuf_raw(out, f->metadata_head.data, f->metadata_head.len);
 	jsonbuf_uuid(out, event_id);
 	PUT_U64(out, "seq", seq);
-	if (suppressed > 0)
-		PUT_U64(out, "suppressed", suppressed);
+	if (gap->suppressed > 0)
+		PUT_U64(out, "suppressed", gap->suppressed);
+	if (gap->lost > 0)
+		PUT_U64(out, "lost", gap->lost);
 	jsonbuf_lit(out, "}}");
 }

@@ -23,6 +23,12 @@ struct violation_format {
 	char prefix[20];              /* "2006-01-02T15:04:05" */
 };
 
+/* What is missing between an event and the one before it. */
+struct violation_gap {
+	uint64_t suppressed; /* over the rate limit */
+	uint64_t lost;       /* found the ring full */
+};
+
 /* Prepare the fixed pieces; *STATUS and T as of the last sample. */
 int violation_prepare(struct violation_format *f, const char *artifact_id,
     const char *name, const char *version, const char *host_id,
@@ -38,11 +44,17 @@ int violation_check(
 
 /*
  * Append the whole event to OUT.  EVENT has passed violation_check().
- * WALL_NS: its time.  SUPPRESSED: how many of this program were left out since
- * its last one.
+ * WALL_NS: its time.  GAP: how many of this program are missing since its last
+ * one.
  */
 void violation_append(struct jsonbuf *out, struct violation_format *f,
     const void *event, uint32_t len, int64_t wall_ns, uint64_t seq,
-    const uint8_t *event_id, uint64_t suppressed);
+    const uint8_t *event_id, const struct violation_gap *gap);
+
+/*
+ * How many events the program could not write before this one; EVENT has
+ * passed violation_check().
+ */
+uint64_t violation_lost(const void *event, uint32_t len);
 
 #endif

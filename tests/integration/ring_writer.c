@@ -16,7 +16,7 @@
 #define STACK_AT   (-EVENT_SIZE)
 
 /* Where the counters lie in the array map. */
-enum { COUNT_MADE, COUNT_LOST, COUNTS };
+enum { COUNT_MADE, COUNT_LOST, COUNT_UNTOLD, COUNTS };
 
 static int
 bpf_call(enum bpf_cmd cmd, union bpf_attr *attr)
@@ -52,19 +52,21 @@ map_create(enum bpf_map_type type, uint32_t key, uint32_t value, uint32_t n)
 	    INSN(0, 0, 0, 0, 0)
 #define STORE_IMM(o, i) INSN(BPF_ST | BPF_W | BPF_MEM, BPF_REG_10, 0, o, i)
 #define STORE_REG(o, s) INSN(BPF_STX | BPF_DW | BPF_MEM, BPF_REG_10, s, o, 0)
-/* r1 = *counter of KEY; *counter += 1, in one */
-#define COUNT(fd, key)                                                         \
+/* r1 = *counter of KEY and the counter changed, in one */
+#define COUNTER(fd, key, set, op)                                              \
 	STORE_IMM(STACK_AT - 8, key), LD_MAP(BPF_REG_1, fd),                   \
 	    MOV_REG(BPF_REG_2, BPF_REG_10), ADD_IMM(BPF_REG_2, STACK_AT - 8),  \
 	    CALL(BPF_FUNC_map_lookup_elem),                                    \
-	    INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 0, 0),               \
-	    MOV_IMM(BPF_REG_1, 1),                                             \
-	    INSN(BPF_STX | BPF_DW | BPF_ATOMIC, BPF_REG_0, BPF_REG_1, 0,       \
-		BPF_ADD | BPF_FETCH)
+	    INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 0, 0), set,          \
+	    INSN(BPF_STX | BPF_DW | BPF_ATOMIC, BPF_REG_0, BPF_REG_1, 0, op)
+#define COUNT(fd, key)                                                         \
+	COUNTER(fd, key, MOV_IMM(BPF_REG_1, 1), BPF_ADD | BPF_FETCH)
+#define TAKE(fd, key) COUNTER(fd, key, MOV_IMM(BPF_REG_1, 0), BPF_XCHG)
 
 /*
- * The packet is the event; its "value" is replaced by a running number and
- * its time by now.  A tc program: test runs of XDP stall.
+ * The packet is the event; its "value" is replaced by a running number, its
+ * time by now, and "lost" as aegis/report.h has it.  A tc program: test runs
+ * of XDP stall.
  */
 static int
 prog_load(int ring_fd, int count_fd)
@@ -73,6 +75,7 @@ prog_load(int ring_fd, int count_fd)
 	    STACK_AT + (int)offsetof(struct aegis_event, value);
 	const int time_at =
 	    STACK_AT + (int)offsetof(struct aegis_event, time_ns);
+	const int lost_at = STACK_AT + (int)offsetof(struct aegis_event, lost);
 	struct bpf_insn insns[] = {
 		MOV_REG(BPF_REG_6, BPF_REG_1),
 		MOV_IMM(BPF_REG_2, 0),
@@ -85,6 +88,9 @@ prog_load(int ring_fd, int count_fd)
 		STORE_REG(value_at, BPF_REG_1),
 		CALL(BPF_FUNC_ktime_get_boot_ns),
 		STORE_REG(time_at, BPF_REG_0),
+		TAKE(count_fd, COUNT_UNTOLD),
+		STORE_REG(lost_at, BPF_REG_1),
+		MOV_REG(BPF_REG_7, BPF_REG_1),
 		LD_MAP(BPF_REG_1, ring_fd),
 		MOV_REG(BPF_REG_2, BPF_REG_10),
 		ADD_IMM(BPF_REG_2, STACK_AT),
@@ -93,6 +99,10 @@ prog_load(int ring_fd, int count_fd)
 		CALL(BPF_FUNC_ringbuf_output),
 		INSN(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 0, 0),
 		COUNT(count_fd, COUNT_LOST),
+		/* what it did not get to tell, and itself */
+		ADD_IMM(BPF_REG_7, 1),
+		COUNTER(count_fd, COUNT_UNTOLD, MOV_REG(BPF_REG_1, BPF_REG_7),
+		    BPF_ADD | BPF_FETCH),
 		MOV_IMM(BPF_REG_0, 0),
 		INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
 	};

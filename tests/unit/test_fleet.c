@@ -661,6 +661,63 @@ START_TEST (a_breach_that_holds_over_the_delay_rolls_back) {
 }
 END_TEST
 
+/* Neither starts the delay anew, cuts it short, nor is measured by it. */
+START_TEST (clock_steps_do_not_move_a_rollback) {
+	setup();
+	list_and_load("a", "n", "1.0.0", 1);
+	sample("a", 11);
+	now.wall_ns += 86400 * SEC;
+	pass(4 * SEC);
+	sample("a", 11);
+	ck_assert_int_eq(status_of("a"), STATUS_RUNNING);
+	now.wall_ns -= 2 * 86400 * SEC;
+	pass(1 * SEC);
+	sample("a", 11);
+	ck_assert_int_eq(status_of("a"), STATUS_ROLLED_BACK);
+	teardown();
+}
+END_TEST
+
+/* What is on its way out already is not rolled back as well. */
+START_TEST (a_breach_during_an_unload_changes_nothing) {
+	setup();
+	fleet.rules.rollback_delay_ns = 0;
+	list_and_load("a", "n", "1.0.0", 1);
+	unload_at_once = false;
+	ck_assert_int_eq(fleet_unload(&fleet, "a", now), 0);
+	run();
+	ck_assert_int_eq(status_of("a"), STATUS_UNLOADING);
+	sample("a", 11);
+	run();
+	ck_assert_int_eq(
+	    fleet_rollback(&fleet, "a",
+		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
+	    -EALREADY);
+	fleet_unloaded(&fleet, fleet_find_id(&fleet, "a"), now);
+	run();
+	ck_assert_int_eq(status_of("a"), STATUS_UNLOADED);
+	ck_assert_uint_eq(rollback_status_count, 0);
+	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 0);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_breach_in_probation_restores_the_previous_version) {
+	setup();
+	fleet.rules.rollback_delay_ns = 0;
+	list_and_load("a", "n", "1.0.0", 1);
+	pass(1 * SEC);
+	list_and_load("b", "n", "1.1.0", 2);
+	sample("b", 11);
+	run();
+	ck_assert_int_eq(status_of("b"), STATUS_ROLLED_BACK);
+	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
+	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
+	ck_assert_uint_eq(state.rollbacks[0].threshold, THRESHOLD_MAX_ERRORS);
+	teardown();
+}
+END_TEST
+
 START_TEST (rollback_is_complete_only_when_the_kernel_let_go) {
 	setup();
 	list_and_load("a", "n", "1.0.0", 1);
@@ -804,6 +861,9 @@ UNIT_MAIN("fleet", listed_is_loaded_and_then_running,
     the_first_loaded_makes_room_and_does_not_flap,
     what_the_operator_unloads_stays_out,
     a_breach_that_holds_over_the_delay_rolls_back,
+    clock_steps_do_not_move_a_rollback,
+    a_breach_during_an_unload_changes_nothing,
+    a_breach_in_probation_restores_the_previous_version,
     rollback_is_complete_only_when_the_kernel_let_go,
     rollback_in_probation_restores_the_previous_version,
     a_restore_that_fails_still_takes_the_bad_one_out,

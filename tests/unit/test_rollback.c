@@ -17,17 +17,18 @@ static const struct rollback_limits limits = { 10, 100, 80, 1000, 102400 };
 START_TEST (each_threshold_is_strictly_greater) {
 	static const struct {
 		enum threshold threshold;
-		struct telemetry at, above;
+		struct telemetry below, at, above;
 	} rows[] = {
-		{ THRESHOLD_MAX_ERRORS, { .errors = 10 }, { .errors = 11 } },
-		{ THRESHOLD_MAX_VIOLATIONS, { .violations = 100 },
-		    { .violations = 101 } },
-		{ THRESHOLD_MAX_CPU_PERCENT, { .cpu_percent = 80 },
-		    { .cpu_percent = 80.001 } },
-		{ THRESHOLD_MAX_LATENCY_MS, { .latency_ms = 1000 },
-		    { .latency_ms = 1000.001 } },
-		{ THRESHOLD_MAX_MEMORY_KB, { .memory_kb = 102400 },
-		    { .memory_kb = 102401 } },
+		{ THRESHOLD_MAX_ERRORS, { .errors = 9 }, { .errors = 10 },
+		    { .errors = 11 } },
+		{ THRESHOLD_MAX_VIOLATIONS, { .violations = 99 },
+		    { .violations = 100 }, { .violations = 101 } },
+		{ THRESHOLD_MAX_CPU_PERCENT, { .cpu_percent = 79.999 },
+		    { .cpu_percent = 80 }, { .cpu_percent = 80.001 } },
+		{ THRESHOLD_MAX_LATENCY_MS, { .latency_ms = 999.999 },
+		    { .latency_ms = 1000 }, { .latency_ms = 1000.001 } },
+		{ THRESHOLD_MAX_MEMORY_KB, { .memory_kb = 102399 },
+		    { .memory_kb = 102400 }, { .memory_kb = 102401 } },
 	};
 	struct rollback_watch watch;
 	struct rollback_cause cause;
@@ -35,6 +36,9 @@ START_TEST (each_threshold_is_strictly_greater) {
 
 	for (i = 0; i < nitems(rows); i++) {
 		memset(&watch, 0, sizeof(watch));
+		ck_assert_int_eq(rollback_judge(&limits, &rows[i].below, 1, 0,
+				     &watch, &cause),
+		    ROLLBACK_QUIET);
 		ck_assert_int_eq(
 		    rollback_judge(&limits, &rows[i].at, 1, 0, &watch, &cause),
 		    ROLLBACK_QUIET);

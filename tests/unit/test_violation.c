@@ -26,12 +26,14 @@ prepare(void)
 static json_object *
 render(const void *event, uint32_t len, uint64_t suppressed)
 {
+	const struct violation_gap gap = { .suppressed = suppressed,
+		.lost = violation_lost(event, len) };
 	struct jsonbuf out = { 0 };
 	struct json_tokener *tok = json_tokener_new();
 	json_object *o;
 
 	violation_append(&out, &format, event, len,
-	    INT64_C(1705314600123456789), 42, id, suppressed);
+	    INT64_C(1705314600123456789), 42, id, &gap);
 	ck_assert(!out.failed);
 	json_tokener_set_flags(
 	    tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
@@ -60,7 +62,7 @@ text(json_object *o, const char *outer, const char *inner, const char *key)
 
 START_TEST (test_network) {
 	struct aegis_event e = {
-		.version = 1,
+		.version = 2,
 		.kind = AEGIS_EVENT_NETWORK,
 		.verdict = AEGIS_VERDICT_DENY,
 		.family = 2,
@@ -76,6 +78,7 @@ START_TEST (test_network) {
 		.rule = 3,
 		.value = 99,
 		.comm = "a\"b",
+		.lost = 1694,
 	};
 	json_object *o;
 
@@ -103,6 +106,7 @@ START_TEST (test_network) {
 	ck_assert_ptr_null(VIOLATION(o, "path"));
 	ck_assert_str_eq(text(o, "metadata", NULL, "seq"), "42");
 	ck_assert_str_eq(text(o, "metadata", NULL, "suppressed"), "5");
+	ck_assert_str_eq(text(o, "metadata", NULL, "lost"), "1694");
 	ck_assert_str_eq(text(o, "metadata", NULL, "event_id"),
 	    "01020300-0000-0000-0000-000000000000");
 	json_object_put(o);
@@ -181,7 +185,8 @@ START_TEST (test_short_records) {
 		.kind = AEGIS_EVENT_OTHER,
 		.time_ns = 7,
 		.pid = 55,
-		.comm = "xxxxxxxxxxxxxxxx" };
+		.comm = "xxxxxxxxxxxxxxxx",
+		.lost = 3 };
 	unsigned char *exact;
 	uint64_t time_ns = 0;
 	json_object *o;
@@ -196,6 +201,8 @@ START_TEST (test_short_records) {
 		memcpy(exact, &e, len);
 		ck_assert_int_eq(violation_check(exact, len, &time_ns), 0);
 		ck_assert_uint_eq(time_ns, 7);
+		/* not said in version 1, whatever lies there */
+		ck_assert_uint_eq(violation_lost(exact, len), 0);
 		o = render(exact, len, 0);
 		ck_assert_str_eq(VIOLATION(o, "pid"), len >= 28 ? "55" : "0");
 		json_object_put(o);

@@ -15,7 +15,7 @@
 #include <linux/types.h>
 #endif
 
-#define AEGIS_EVENT_VERSION  1
+#define AEGIS_EVENT_VERSION  2
 #define AEGIS_EVENT_COMM_LEN 16
 #define AEGIS_EVENT_PATH_LEN 128
 
@@ -56,6 +56,8 @@ struct aegis_event {
 	__u64 value; /* a number of the author's choice */
 	char comm[AEGIS_EVENT_COMM_LEN];
 	char path[AEGIS_EVENT_PATH_LEN]; /* "" where none */
+	/* since version 2 */
+	__u64 lost; /* events that found the ring full since the last one */
 };
 
 #endif

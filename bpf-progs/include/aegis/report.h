@@ -10,7 +10,8 @@
  *	}
  *
  * A full ring makes aegis_event_begin() return NULL: the event is lost, the
- * verdict stands, and the counters still tell.
+ * verdict stands, and the next event that finds room says how many were lost.
+ * That takes an atomic exchange: compile with -mcpu=v3.
  */
 #ifndef AEGIS_REPORT_H
 #define AEGIS_REPORT_H
@@ -28,20 +29,40 @@ struct {
 	__uint(max_entries, AEGIS_EVENTS_BYTES);
 } aegis_events SEC(".maps");
 
+/* Events that found the ring full and were not told of yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} aegis_lost SEC(".maps");
+
 static __always_inline struct aegis_event *
 aegis_event_begin(__u16 kind, __u16 verdict)
 {
 	struct aegis_event *e;
+	__u32 zero = 0;
+	__u64 *lost;
 
-	e = bpf_ringbuf_reserve(&aegis_events, sizeof(*e), 0);
-	if (!e)
+	/* Never NULL in practice, but the verifier wants the test. */
+	lost = bpf_map_lookup_elem(&aegis_lost, &zero);
+	if (!lost)
 		return (void *)0;
+	e = bpf_ringbuf_reserve(&aegis_events, sizeof(*e), 0);
+	if (!e) {
+		__sync_fetch_and_add(lost, 1);
+		return (void *)0;
+	}
 	/* The ring's memory is used again: nothing of the last event stays. */
 	__builtin_memset(e, 0, sizeof(*e));
 	e->version = AEGIS_EVENT_VERSION;
 	e->kind = kind;
 	e->verdict = verdict;
 	e->time_ns = bpf_ktime_get_boot_ns();
+	/* Read first: an exchange each time would drag the counter's cache
+	 * line from CPU to CPU. */
+	if (*lost)
+		e->lost = __sync_lock_test_and_set(lost, 0);
 	return e;
 }
 
