@@ -111,8 +111,11 @@ static void
 arm_deadline(struct agent *agent)
 {
 	int64_t at = fleet_next_deadline(&agent->fleet, moment_now());
+	int64_t keys_end = peer_verify_keys_end(agent);
 	struct itimerspec when = { 0 };
 
+	if (keys_end < at)
+		at = keys_end;
 	if (at != INT64_MAX) {
 		when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
 		when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);

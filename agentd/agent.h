@@ -67,7 +67,8 @@ struct agent {
 	int keys;          /* trust anchors for verifyd: sealed memfd, or -1 */
 	bool keys_are_set; /* keyset.h records from Vault, not text */
 	int64_t keys_confirmed_boot_ns; /* when Vault last gave them */
-	int stats;                      /* holds BPF_ENABLE_STATS open, or -1 */
+	bool keys_expired; /* ... which is too long ago: not used */
+	int stats;         /* holds BPF_ENABLE_STATS open, or -1 */
 	char cgroup_root[AEGIS_PATH_SIZE];
 	char kernel_release[65];
 	char architecture[32];

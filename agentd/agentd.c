@@ -13,6 +13,7 @@
 #include "agentd/control.h"
 #include "agentd/events.h"
 #include "agentd/peer_bpf.h"
+#include "agentd/peer_verify.h"
 #include "agentd/spawn.h"
 #include "agentd/startup.h"
 #include "common/log.h"
@@ -27,6 +28,7 @@ handle_deadline(evutil_socket_t fd, short what, void *arg)
 	struct agent *agent = arg;
 	uint64_t count;
 
+	peer_verify_check_keys(agent);
 	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
 		fleet_tick(&agent->fleet, moment_now());
 	agent_act(agent);

@@ -44,6 +44,7 @@ struct artifact {
 	bool working; /* the current stage is with a worker right now */
 	unsigned int attempts;    /* transient failures of this stage */
 	unsigned int crashes;     /* workers that died over it */
+	unsigned int mismatches;  /* downloads with another checksum */
 	int64_t retry_boot_ns;    /* not before this; 0: now */
 	int64_t deadline_boot_ns; /* the worker must have answered; 0: none */
 	bool timed_out;           /* it had not, and was killed for it */

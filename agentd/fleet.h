@@ -109,6 +109,7 @@ void fleet_fetched(struct fleet *f, struct artifact *a, enum work_result result,
 struct verified {
 	uint64_t max_ttl_sec;
 	int64_t not_after_wall_ns;
+	uint64_t sequence;    /* 0: none */
 	const char *replaces; /* "" where none */
 	struct loadplan_limits limits;
 };

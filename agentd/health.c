@@ -90,6 +90,11 @@ check_keys(const struct agent *agent, struct collector *c)
 	if (agent->keys < 0)
 		add(c, "vault", true,
 		    "no verification key is known: nothing can be loaded");
+	else if (agent->keys_expired)
+		add(c, "vault", false,
+		    "the keys are no longer used, Vault has not confirmed "
+		    "them for %u s: nothing new is loaded",
+		    agent->config.vault_key_max_age_sec);
 	if (seen->vault_known && !seen->vault.ok)
 		add(c, "vault", false, "%s", seen->vault.error);
 }

@@ -3,6 +3,7 @@
  * What workers answered, and what follows from it: on to the next stage, try
  * again later, or refused for good.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "agentd/backoff.h"
@@ -14,6 +15,13 @@
 
 /* A worker that dies over one artifact this often dies because of it. */
 #define CRASHES_UNTIL_REFUSED 3
+
+/*
+ * So often may a download have another checksum than the list says: a
+ * registry that lists before it stores, or a cache in between, gets half a
+ * minute (1, 2, 4, 8, 16 s) to come to itself.
+ */
+#define MISMATCHES_UNTIL_REFUSED 6
 
 /* To the stage STATUS, where the work is yet to be handed out. */
 static void
@@ -93,13 +101,44 @@ fleet_fetched(struct fleet *f, struct artifact *a, enum work_result result,
 	fleet_tick(f, now);
 }
 
-/* What was loaded once stays good as long as it is listed. */
+/* What was accepted once stays good as long as it is listed. */
 static bool
 was_accepted(struct fleet *f, const struct artifact *a)
 {
-	return a->ever_loaded ||
-	    state_artifact_find(
-		f->state, a->listing.artifact_id, a->listing.sha256) != NULL;
+	const struct state_artifact *s = state_artifact_find(
+	    f->state, a->listing.artifact_id, a->listing.sha256);
+
+	/* A record alone says little: what was refused has one, too. */
+	return a->ever_loaded || (s != NULL && s->accepted);
+}
+
+/* Is it older than what was accepted of its name, by one order or the other?
+ * Both orders are the signer's; the registry can change neither. */
+static const char *
+check_downgrade(const struct artlist_entry *e, const struct state_name *known,
+    uint64_t sequence, char *text, size_t size)
+{
+	int n;
+
+	if (semver_compare(e->version, known->highest_version) < 0)
+		n = snprintf(text, size, "version %s is older than %s",
+		    e->version, known->highest_version);
+	else if (sequence == 0 && known->highest_sequence > 0)
+		n = snprintf(text, size,
+		    "sequence: version %s carries none, after %" PRIu64,
+		    e->version, known->highest_sequence);
+	else if (sequence < known->highest_sequence)
+		n = snprintf(text, size,
+		    "sequence %" PRIu64 " of version %s is lower than %" PRIu64,
+		    sequence, e->version, known->highest_sequence);
+	else
+		return NULL;
+	if (n > 0 && (size_t)n < size)
+		(void)snprintf(text + n, size - (size_t)n,
+		    ", which was accepted before: a downgrade needs 'aegisctl "
+		    "allow-downgrade %s %s'",
+		    e->name, e->version);
+	return text;
 }
 
 /* Why a verified artifact must not be loaded all the same, or NULL. */
@@ -119,14 +158,9 @@ check_policy(struct fleet *f, struct artifact *a, const struct verified *v,
 	}
 	known = state_name_find(f->state, e->name);
 	if (known == NULL || was_accepted(f, a) ||
-	    strcmp(e->version, known->allow_downgrade) == 0 ||
-	    semver_compare(e->version, known->highest_version) >= 0)
+	    strcmp(e->version, known->allow_downgrade) == 0)
 		return NULL;
-	(void)snprintf(text, size,
-	    "version %s is older than %s, which was accepted before: a "
-	    "downgrade needs 'aegisctl allow-downgrade %s %s'",
-	    e->version, known->highest_version, e->name, e->version);
-	return text;
+	return check_downgrade(e, known, v->sequence, text, size);
 }
 
 static void
@@ -145,10 +179,16 @@ accept_plan(struct fleet *f, struct artifact *a, const struct verified *v)
 
 /* From now on nothing older of this name is accepted. */
 static void
-remember_accepted(struct fleet *f, struct artifact *a, struct moment now)
+remember_accepted(struct fleet *f, struct artifact *a, const struct verified *v,
+    struct moment now)
 {
-	state_name_accept(f->state, a->listing.name, a->listing.version);
-	(void)fleet_remember(f, a, now);
+	struct state_artifact *s;
+
+	state_name_accept(
+	    f->state, a->listing.name, a->listing.version, v->sequence);
+	s = fleet_remember(f, a, now);
+	if (s != NULL)
+		s->accepted = 1;
 }
 
 /* The metadata may name what this one replaces; the entry did not. */
@@ -162,6 +202,19 @@ find_named_predecessor(struct fleet *f, struct artifact *a)
 	p = fleet_find_id(f, a->listing.replaces);
 	if (p != NULL && p != a && artifact_is_loaded(p))
 		a->predecessor = p->handle;
+}
+
+/* Download it anew, some times with pauses; then it is refused.  True: it
+ * will be tried again. */
+static bool
+fetch_anew(struct fleet *f, struct artifact *a, struct moment now)
+{
+	if (++a->mismatches >= MISMATCHES_UNTIL_REFUSED)
+		return false;
+	a->attempts = a->mismatches - 1;
+	retry_later(f, a, STATUS_DISCOVERED, now);
+	fleet_act(f, ACT_RELEASE, a);
+	return true;
 }
 
 void
@@ -180,7 +233,7 @@ fleet_verified(struct fleet *f, struct artifact *a, enum work_result result,
 	if (result == WORK_OK) {
 		accept_plan(f, a, v);
 		find_named_predecessor(f, a);
-		remember_accepted(f, a, now);
+		remember_accepted(f, a, v, now);
 		enter_stage(a, STATUS_LOADING);
 		fleet_tick(f, now);
 		return;
@@ -189,7 +242,7 @@ fleet_verified(struct fleet *f, struct artifact *a, enum work_result result,
 	if (result == WORK_TRANSIENT) {
 		/* The bytes stay: only the checking is tried again. */
 		retry_later(f, a, STATUS_VERIFYING, now);
-	} else {
+	} else if (result != WORK_MISMATCH || !fetch_anew(f, a, now)) {
 		f->verify_refused++;
 		f->loads_failed++;
 		refuse(f, a, STATUS_FAILED, now);

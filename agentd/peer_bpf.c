@@ -263,7 +263,7 @@ handle_done(struct imsg *m, void *ctx)
 	struct agent *agent = ctx;
 	struct artifact *a = being_loaded(agent, m);
 
-	if (done->result >= WORK_RESULT_MAX ||
+	if (done->result > WORK_VERIFIER ||
 	    !str_is_terminated(done->error, sizeof(done->error)))
 		return -EINVAL;
 	if (a == NULL)

@@ -88,8 +88,7 @@ handle_done(struct imsg *m, void *ctx)
 	struct agent *agent = ctx;
 	struct artifact *a = fleet_find(&agent->fleet, m->id);
 
-	if (done->result >= WORK_RESULT_MAX || done->result == WORK_VERIFIER ||
-	    !MSG_TEXT_OK(done->error) ||
+	if (done->result > WORK_REFUSED || !MSG_TEXT_OK(done->error) ||
 	    (done->result == WORK_OK) != (m->fd >= 0))
 		return -EINVAL;
 	if (a == NULL)

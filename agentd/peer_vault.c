@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/keyage.h"
 #include "agentd/peer_verify.h"
 #include "agentd/secrets.h"
 #include "common/keyset.h"
@@ -29,6 +30,8 @@ handle_keys(struct imsg *m, void *ctx)
 	fd_close(&agent->keys);
 	agent->keys = imsg_take_fd(m);
 	agent->keys_are_set = true;
+	agent->keys_confirmed_boot_ns = clock_boot_ns();
+	peer_verify_check_keys(agent);
 	agent->observed.keys_known = true;
 	log_info("vault: %u verification keys", set.header->key_count);
 	peer_verify_send_keys(agent);
@@ -54,6 +57,7 @@ handle_state(struct imsg *m, void *ctx)
 		log_info("Vault answers again");
 	if (state->ok)
 		agent->keys_confirmed_boot_ns = clock_boot_ns();
+	peer_verify_check_keys(agent);
 	seen->vault = *state;
 	seen->vault_known = true;
 	agent->snapshot_dirty = true;
@@ -65,10 +69,7 @@ configure(struct agent *agent, struct imsg_channel *ch)
 {
 	const struct config *c = &agent->config;
 	struct msg_vault_config config = {
-		/* Often enough that a revoked key is soon forgotten. */
-		.refresh_sec = c->vault_key_max_age_sec / 12 > 3600
-		    ? 3600
-		    : c->vault_key_max_age_sec / 12,
+		.refresh_sec = keyage_refresh_sec(c->vault_key_max_age_sec),
 	};
 	int r;
 

@@ -8,7 +8,43 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/keyage.h"
 #include "common/log.h"
+
+int64_t
+peer_verify_keys_end(const struct agent *agent)
+{
+	if (agent->keys < 0 || agent->keys_expired)
+		return INT64_MAX;
+	return keyage_end_boot_ns(agent->keys_are_set,
+	    agent->keys_confirmed_boot_ns, agent->config.vault_key_max_age_sec);
+}
+
+void
+peer_verify_check_keys(struct agent *agent)
+{
+	bool expired = agent->keys >= 0 &&
+	    keyage_end_boot_ns(agent->keys_are_set,
+		agent->keys_confirmed_boot_ns,
+		agent->config.vault_key_max_age_sec) <= clock_boot_ns();
+
+	if (expired == agent->keys_expired)
+		return;
+	agent->keys_expired = expired;
+	agent->snapshot_dirty = true;
+	if (expired) {
+		log_warn("vault: the keys are no longer used: not confirmed "
+			 "for AGENT_VAULT_KEY_MAX_AGE_SEC (%u s); nothing new "
+			 "is loaded, what runs stays",
+		    agent->config.vault_key_max_age_sec);
+		agent->fleet.can_verify = false;
+	} else {
+		log_info("vault: the keys are confirmed and used again");
+		agent->fleet.can_verify =
+		    proc_channel(agent, PROC_VERIFY) != NULL;
+		fleet_tick(&agent->fleet, moment_now());
+	}
+}
 
 void
 peer_verify_send_keys(struct agent *agent)
@@ -16,6 +52,7 @@ peer_verify_send_keys(struct agent *agent)
 	struct imsg_channel *ch = proc_channel(agent, PROC_VERIFY);
 	struct msg_verify_keys keys = { .is_keyset = agent->keys_are_set };
 
+	peer_verify_check_keys(agent);
 	if (ch == NULL || agent->keys < 0)
 		return;
 	if (msg_send_VERIFY_KEYS(
@@ -23,7 +60,8 @@ peer_verify_send_keys(struct agent *agent)
 		proc_kill(agent, PROC_VERIFY, "does not read its channel");
 		return;
 	}
-	agent->fleet.can_verify = true;
+	/* verifyd may have them; it is given nothing to check with them. */
+	agent->fleet.can_verify = !agent->keys_expired;
 	fleet_tick(&agent->fleet, moment_now());
 }
 
@@ -148,7 +186,7 @@ handle_done(struct imsg *m, void *ctx)
 	struct verified v = { 0 };
 	const struct loadplan_header *h;
 
-	if (done->result > WORK_REFUSED ||
+	if ((done->result > WORK_REFUSED && done->result != WORK_MISMATCH) ||
 	    !str_is_terminated(done->error, sizeof(done->error)) ||
 	    !MSG_TEXT_OK(done->key_id))
 		return -EINVAL;
@@ -163,6 +201,7 @@ handle_done(struct imsg *m, void *ctx)
 			return -EBADMSG;
 		v.max_ttl_sec = h->max_ttl_sec;
 		v.not_after_wall_ns = h->not_after_wall_ns;
+		v.sequence = h->sequence;
 		v.replaces = h->replaces;
 		v.limits = h->limits;
 		fd_close(&a->custody->bytes);

@@ -179,6 +179,7 @@ fleet_pardon(struct fleet *f, const char *artifact_id, struct moment now)
 		found = true;
 		a->ever_loaded = false;
 		a->crashes = 0;
+		a->mismatches = 0;
 		a->rolling_back = false;
 		a->successor = 0;
 		fleet_set_error(a, NULL);

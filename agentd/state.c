@@ -326,7 +326,8 @@ state_insert_name(struct state *s, const char *name)
 }
 
 void
-state_name_accept(struct state *s, const char *name, const char *version)
+state_name_accept(
+    struct state *s, const char *name, const char *version, uint64_t sequence)
 {
 	struct state_name *n = state_insert_name(s, name);
 
@@ -340,6 +341,8 @@ state_name_accept(struct state *s, const char *name, const char *version)
 	if (semver_compare(version, n->highest_version) > 0)
 		str_copy_cut(
 		    n->highest_version, sizeof(n->highest_version), version);
+	if (sequence > n->highest_sequence)
+		n->highest_sequence = sequence;
 	if (strcmp(version, n->allow_downgrade) == 0)
 		memset(n->allow_downgrade, 0, sizeof(n->allow_downgrade));
 }

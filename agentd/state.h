@@ -40,7 +40,9 @@ struct state_artifact {
 	/* STATUS_EXPIRED, _ROLLED_BACK, _FAILED, or whatever end it came to:
 	 * not to be loaded again; 0: nothing speaks against it. */
 	uint32_t tombstone;
-	uint32_t unload_reason;       /* enum unload_reason */
+	uint32_t unload_reason; /* enum unload_reason */
+	uint32_t accepted; /* verified once, and no downgrade: stays good */
+	uint32_t reserved;
 	int64_t first_loaded_wall_ns; /* 0: never loaded */
 	int64_t first_loaded_boot_ns;
 	uint8_t boot_id[STATE_BOOT_ID_SIZE]; /* of first_loaded_boot_ns */
@@ -132,10 +134,12 @@ int state_boot_id(uint8_t boot_id[STATE_BOOT_ID_SIZE]) _must_check_;
 struct state_name *state_name_find(const struct state *s, const char *name);
 
 /*
- * VERSION of NAME is accepted: raises the highest (semver.h) and uses up an
- * allowance for it.  What cannot be kept is logged.
+ * VERSION of NAME is accepted, with SEQUENCE of its signed metadata (0: none):
+ * raises the highest of each (semver.h) and uses up an allowance for this
+ * version.  What cannot be kept is logged.
  */
-void state_name_accept(struct state *s, const char *name, const char *version);
+void state_name_accept(
+    struct state *s, const char *name, const char *version, uint64_t sequence);
 
 /*
  * The operator allows VERSION of NAME once, although it is older.  0,

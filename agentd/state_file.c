@@ -200,7 +200,8 @@ artifact_is_sane(const struct state_artifact *a)
 	    str_is_text(a->name, sizeof(a->name)) &&
 	    str_is_text(a->version, sizeof(a->version)) &&
 	    str_is_terminated(a->error, sizeof(a->error)) &&
-	    a->tombstone < STATUS_MAX && a->unload_reason < UNLOAD_MAX;
+	    a->tombstone < STATUS_MAX && a->unload_reason < UNLOAD_MAX &&
+	    a->accepted <= 1;
 }
 
 static bool

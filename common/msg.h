@@ -184,6 +184,8 @@ enum work_result {
 	WORK_REFUSED,   /* the artifact is at fault: until id or checksum
 			 * changes */
 	WORK_VERIFIER,  /* refused by the kernel's verifier (LOAD_DONE) */
+	WORK_MISMATCH,  /* not the bytes whose checksum the registry lists:
+			 * perhaps it lists before it stores (VERIFY_DONE) */
 	WORK_RESULT_MAX
 };
 

@@ -23,7 +23,7 @@ artifact_output_release(struct artifact_output *out)
 	fd_close(&out->effective_fd);
 }
 
-/* The checksum first: it names damage for what it is. */
+/* The checksum first: it names damage for what it is, with -ESTALE. */
 static int
 check_authenticity(const struct artifact_input *in, struct artifact_output *out)
 {
@@ -45,7 +45,7 @@ check_authenticity(const struct artifact_input *in, struct artifact_output *out)
 		    "checksum mismatch: the artifact's SHA-256 is %s, the "
 		    "registry says %s",
 		    is, wanted);
-		return -EBADMSG;
+		return -ESTALE;
 	}
 	r = signature_verify(in->keys, entry->signature, in->data, in->len,
 	    sha256, &key, &version, &out->problems);
@@ -194,6 +194,10 @@ artifact_verify(const struct artifact_input *in, struct artifact_output *out)
 		return;
 	}
 	artifact_output_release(out);
+	if (r == -ESTALE) {
+		out->result = WORK_MISMATCH;
+		return;
+	}
 	/* A problem without words is ours, not the artifact's. */
 	out->result = r == -ENOKEY || out->problems.count == 0 ? WORK_TRANSIENT
 							       : WORK_REFUSED;

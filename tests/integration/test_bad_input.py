@@ -108,7 +108,7 @@ def refused(agent, tree, client, beside):
     """refused(artifact, words...): the artifact gets exactly one error with
     these words, in the log and as an event, while a good one beside it runs
     and agentd keeps its descriptors, but for KEPT that it must keep."""
-    def check(artifact, *words, status=("failed",), kept=0):
+    def check(artifact, *words, status=("failed",), kept=0, timeout=10):
         links = agent.held()["link"]
         fds = len(kernel.descriptors(agent.pid)) + kept
         tree.publish(beside, artifact)
@@ -116,7 +116,7 @@ def refused(agent, tree, client, beside):
         error = event["metadata"]["error"]
         for word in words:
             assert word in error, error
-        agent.wait_status(artifact.id, *status)
+        agent.wait_status(artifact.id, *status, timeout=timeout)
         shown = agent.programs()[artifact.id]["error"]
         for word in words:
             assert word in shown, shown
@@ -206,7 +206,26 @@ def test_malformed_list(agent, tree, beside, body):
 
 
 def test_bytes_are_not_what_the_list_says(refused, counter):
-    refused(counter(name="it_bad", entry={"checksum": "0" * 64}), "checksum")
+    """Fetched anew some times, since the registry may list before it
+    stores; then refused, and told once."""
+    refused(counter(name="it_bad", entry={"checksum": "0" * 64}), "checksum",
+            timeout=90)
+
+
+def test_registry_lists_before_it_stores(agent, tree, client, beside, counter):
+    early, late = (counter(name="it_early", version=version)
+                   for version in ("1.0.0", "1.1.0"))
+    late.id = late.entry["artifact_id"] = early.id
+    tree.publish(beside, early)
+    agent.wait_running(early)
+    # The new list, the old bytes.
+    tree.publish(beside, entries=[late.entry])
+    tree.store(early)
+    error = client.wait_event("program_error", late.id)
+    assert "checksum mismatch" in error["metadata"]["error"]
+    tree.store(late)
+    wait.until(lambda: agent.programs()[late.id]["version"] == "1.1.0",
+               "the new one runs", 40)
 
 
 def test_binary_is_missing(agent, tree, client, beside, counter):

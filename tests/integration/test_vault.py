@@ -21,6 +21,7 @@ class Vault:
     def __init__(self, key, token="dev-token"):
         self.token = token
         self.asked = 0
+        self.sealed = False
         raw = subprocess.run(
             ["openssl", "pkey", "-pubin", "-in", key.public, "-outform",
              "DER"], check=True, stdout=subprocess.PIPE).stdout[-32:]
@@ -38,6 +39,8 @@ class Vault:
                 if self.headers.get("X-Vault-Token") != stub.token:
                     status = 403
                     answer = b'{"errors":["permission denied"]}'
+                elif stub.sealed:
+                    status, answer = 503, b'{"errors":["sealed"]}'
                 elif self.path != "/v1/transit/keys/bpf-registry":
                     status, answer = 404, b'{"errors":[]}'
                 self.send_response(status)
@@ -137,3 +140,31 @@ def test_vault_worker_killed(make_agent, tree, nats, vault, counter):
     second = signed_by_vault(counter(name="it_second"))
     tree.publish(first, second)
     agent.wait_running(first, second)
+
+
+def test_keys_not_confirmed_come_of_age(make_agent, tree, nats, vault,
+                                        counter):
+    agent = agent_with(make_agent, tree, nats, vault)
+    agent.set(vault_key_max_age_sec=5)
+    agent.start()
+    first = signed_by_vault(counter())
+    tree.publish(first)
+    agent.wait_running(first)
+    vault.sealed = True
+    agent.wait_log(level="warn", msg="no longer used", timeout=20)
+    # Nothing new, but what runs stays; and /healthz says why.
+    second = signed_by_vault(counter(name="it_second"))
+    tree.publish(first, second)
+    agent.wait_status(second.id, "loading")
+    wait.never(lambda: agent.status_of(second.id) != "loading",
+               "it is verified with keys that are too old", 2)
+    assert agent.status_of(first.id) == "running"
+    status, body = agent.get("/healthz")
+    assert (status, body["status"]) == (200, "degraded")
+    assert any("no longer used" in reason and "5 s" in reason
+               for reason in body["reasons"])
+    vault.sealed = False
+    agent.wait_running(second, timeout=40)
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}")
+    assert len(agent.log(msg="no longer used")) == 1

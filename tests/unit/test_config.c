@@ -164,7 +164,7 @@ static const struct {
 		"a b" } },
 	{ "AGENT_VAULT_NAMESPACE", "team/a", { "/a", "a b", "a\"" } },
 	{ "AGENT_VAULT_CA", "/etc/ca.pem", { "ca.pem" } },
-	{ "AGENT_VAULT_KEY_MAX_AGE_SEC", "3600", { "0", "1d" } },
+	{ "AGENT_VAULT_KEY_MAX_AGE_SEC", "3600", { "0", "4", "1d" } },
 	{ "AGENT_PARAMETERS", "signed", { "all", "1" } },
 	{ "AGENT_MAX_PROGRAMS", "4096", { "0", "4097", "ten" } },
 	{ "AGENT_DEFAULT_TTL_SEC", "0", { "-1", "1h" } },

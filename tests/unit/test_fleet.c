@@ -375,6 +375,127 @@ START_TEST (downgrades_need_a_word_of_the_operator) {
 }
 END_TEST
 
+START_TEST (a_pardon_is_no_leave_for_a_downgrade) {
+	setup();
+	list_and_load("a", "n", "2.0.0", 1);
+	list_entry("a", "n", "1.9.0", 2);
+	poll_list();
+	run();
+	ck_assert_int_eq(fleet_pardon(&fleet, "a", now), 0);
+	run();
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	ck_assert_str_eq(fleet_find_id(&fleet, "a")->listing.version, "2.0.0");
+	teardown();
+}
+END_TEST
+
+/* The one with id X, and the error it failed with. */
+static const char *
+failed_with(const char *id)
+{
+	ck_assert_int_eq(status_of(id), STATUS_FAILED);
+	return fleet_find_id(&fleet, id)->error;
+}
+
+START_TEST (a_lower_sequence_is_a_downgrade) {
+	setup();
+	verified.sequence = 7;
+	list_and_load("a", "n", "2.0.0", 1);
+	ck_assert_uint_eq(state_name_find(&state, "n")->highest_sequence, 7);
+	/* Of the same version: only the sequence tells them apart. */
+	verified.sequence = 6;
+	list_entry("a", "n", "2.0.0", 1);
+	list_entry("b", "n", "2.0.0", 2);
+	poll_list();
+	run();
+	ck_assert_str_eq(failed_with("b"),
+	    "sequence 6 of version 2.0.0 is lower than 7, which was accepted "
+	    "before: a downgrade needs 'aegisctl allow-downgrade n 2.0.0'");
+	/* One without a number is of before there were numbers. */
+	verified.sequence = 0;
+	list_entry("a", "n", "2.0.0", 1);
+	list_entry("c", "n", "2.0.0", 3);
+	poll_list();
+	run();
+	ck_assert_ptr_nonnull(strstr(failed_with("c"), "carries none"));
+	/* Of another name: its own numbers. */
+	verified.sequence = 1;
+	list_entry("a", "n", "2.0.0", 1);
+	list_entry("d", "m", "1.0.0", 4);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("d"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_lower_sequence_may_be_allowed_once) {
+	setup();
+	verified.sequence = 7;
+	list_and_load("a", "n", "2.0.0", 1);
+	verified.sequence = 6;
+	list_entry("a", "n", "2.0.0", 1);
+	list_entry("b", "n", "2.0.0", 2);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("b"), STATUS_FAILED);
+	ck_assert_int_eq(state_name_allow_downgrade(&state, "n", "2.0.0"), 0);
+	ck_assert_int_eq(fleet_pardon(&fleet, "b", now), 0);
+	run();
+	ck_assert_int_eq(status_of("b"), STATUS_LOADED);
+	/* Once: the next one needs its own leave; the number stays. */
+	ck_assert_uint_eq(state_name_find(&state, "n")->highest_sequence, 7);
+	ck_assert_str_eq(state_name_find(&state, "n")->allow_downgrade, "");
+	list_entry("a", "n", "2.0.0", 1);
+	list_entry("b", "n", "2.0.0", 2);
+	list_entry("c", "n", "2.0.0", 3);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("c"), STATUS_FAILED);
+	/* What was accepted stays good. */
+	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_checksum_mismatch_is_fetched_anew) {
+	unsigned int tries;
+
+	setup();
+	verify_result = WORK_MISMATCH;
+	list_entry("a", "n", "1.0.0", 1);
+	poll_list();
+	run();
+	for (tries = 1; status_of("a") != STATUS_FAILED; tries++) {
+		ck_assert_int_eq(status_of("a"), STATUS_DISCOVERED);
+		ck_assert_int_eq(fleet_next_deadline(&fleet, now),
+		    now.boot_ns + (INT64_C(1) << (tries - 1)) * SEC);
+		pass(fleet_next_deadline(&fleet, now) - now.boot_ns);
+		run();
+	}
+	ck_assert_uint_eq(tries, 6);
+	/* Told once, and over: it survives a restart. */
+	ck_assert_uint_eq(events[EVENT_PROGRAM_ERROR], 1);
+	ck_assert_uint_eq(
+	    state.artifacts[0]->tombstone, (uint32_t)STATUS_FAILED);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_registry_that_lists_first_is_waited_for) {
+	setup();
+	verify_result = WORK_MISMATCH;
+	list_entry("a", "n", "1.0.0", 1);
+	poll_list();
+	run();
+	verify_result = WORK_OK;
+	pass(SEC);
+	run();
+	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
 START_TEST (not_after_is_enforced) {
 	setup();
 	verified.not_after_wall_ns = now.wall_ns - 1;
@@ -850,7 +971,10 @@ UNIT_MAIN("fleet", listed_is_loaded_and_then_running,
     transient_failures_back_off_and_are_told_once,
     a_refused_artifact_holds_up_no_other,
     verifier_failure_is_a_rollback_by_configuration,
-    downgrades_need_a_word_of_the_operator, not_after_is_enforced,
+    downgrades_need_a_word_of_the_operator,
+    a_pardon_is_no_leave_for_a_downgrade, a_lower_sequence_is_a_downgrade,
+    a_lower_sequence_may_be_allowed_once, a_checksum_mismatch_is_fetched_anew,
+    a_registry_that_lists_first_is_waited_for, not_after_is_enforced,
     a_dead_worker_costs_a_retry_and_three_the_artifact,
     a_worker_that_does_not_answer_is_killed, late_answers_are_ignored,
     two_of_one_name_run_side_by_side, withdrawn_after_two_good_polls,

@@ -72,8 +72,8 @@ fill(struct state *s)
 	str_copy_cut(a->error, sizeof(a->error), "too many errors");
 	ck_assert_ptr_nonnull(
 	    state_artifact_put(s, "a", sum(2), "prog", "1.1.0"));
-	state_name_accept(s, "prog", "1.0.0");
-	state_name_accept(s, "prog", "1.1.0");
+	state_name_accept(s, "prog", "1.0.0", 0);
+	state_name_accept(s, "prog", "1.1.0", 0);
 	r = state_rollback_add(s);
 	ck_assert_ptr_nonnull(r);
 	str_copy_cut(r->artifact_id, sizeof(r->artifact_id), "b");
@@ -316,21 +316,40 @@ START_TEST (names_remember_the_highest) {
 	state_init(&s);
 	ck_assert_ptr_null(state_name_find(&s, "n"));
 	ck_assert_int_eq(state_name_allow_downgrade(&s, "n", "1.0.0"), -ENOENT);
-	state_name_accept(&s, "n", "1.2.0");
-	state_name_accept(&s, "m", "9.0.0");
-	state_name_accept(&s, "n", "1.10.0");
+	state_name_accept(&s, "n", "1.2.0", 0);
+	state_name_accept(&s, "m", "9.0.0", 0);
+	state_name_accept(&s, "n", "1.10.0", 0);
 	n = state_name_find(&s, "n");
 	ck_assert_str_eq(n->highest_version, "1.10.0");
 	ck_assert_int_eq(state_name_allow_downgrade(&s, "n", ""), -EINVAL);
 	ck_assert_int_eq(state_name_allow_downgrade(&s, "n", "1.2.0"), 0);
 	ck_assert_str_eq(n->allow_downgrade, "1.2.0");
 	/* Another version does not use it up; itself does, once. */
-	state_name_accept(&s, "n", "1.10.0");
+	state_name_accept(&s, "n", "1.10.0", 0);
 	ck_assert_str_eq(n->allow_downgrade, "1.2.0");
-	state_name_accept(&s, "n", "1.2.0");
+	state_name_accept(&s, "n", "1.2.0", 0);
 	ck_assert_str_eq(n->allow_downgrade, "");
 	ck_assert_str_eq(n->highest_version, "1.10.0");
 	ck_assert_ptr_eq(state_name_find(&s, "n"), n);
+	state_free(&s);
+}
+END_TEST
+
+START_TEST (sequences_only_grow) {
+	struct state_name *n;
+	struct state s;
+
+	state_init(&s);
+	state_name_accept(&s, "n", "1.0.0", 0);
+	n = state_name_find(&s, "n");
+	ck_assert_uint_eq(n->highest_sequence, 0);
+	state_name_accept(&s, "n", "1.0.0", 7);
+	ck_assert_uint_eq(n->highest_sequence, 7);
+	state_name_accept(&s, "n", "1.1.0", 5);
+	state_name_accept(&s, "n", "1.2.0", 0);
+	ck_assert_uint_eq(n->highest_sequence, 7);
+	state_name_accept(&s, "n", "1.2.0", INT64_MAX);
+	ck_assert_uint_eq(n->highest_sequence, INT64_MAX);
 	state_free(&s);
 }
 END_TEST
@@ -362,4 +381,4 @@ UNIT_MAIN("state", what_is_saved_is_loaded, damage_is_set_aside,
     links_and_directories_are_no_state, a_failed_save_leaves_the_old,
     ids_and_checksums_are_the_key, pardon_lifts_all_of_an_id,
     the_longest_unseen_makes_room, ages, this_boot_has_an_id,
-    names_remember_the_highest, the_history_is_bounded)
+    names_remember_the_highest, sequences_only_grow, the_history_is_bounded)
