@@ -87,13 +87,21 @@ handle_done(struct imsg *m, void *ctx)
 	const struct msg_fetch_done *done = msg_get_FETCH_DONE(m);
 	struct agent *agent = ctx;
 	struct artifact *a = fleet_find(&agent->fleet, m->id);
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	int r;
 
 	if (done->result > WORK_REFUSED || !MSG_TEXT_OK(done->error) ||
 	    (done->result == WORK_OK) != (m->fd >= 0))
 		return -EINVAL;
-	if (a == NULL)
-		return 0; /* it went away meanwhile */
+	/* It went away meanwhile, or nobody asked for it. */
+	if (a == NULL || a->status != STATUS_DOWNLOADING || !a->working)
+		return 0;
 	if (done->result == WORK_OK) {
+		/* Here and not at verifyd, so that who sent it answers for it:
+		 * verifyd would end over it in fetchd's stead. */
+		r = memfd_map(m->fd, AEGIS_ARTIFACT_MAX, &map);
+		if (r < 0)
+			return r;
 		fd_close(&a->custody->bytes);
 		a->custody->bytes = imsg_take_fd(m);
 	}

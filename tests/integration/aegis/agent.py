@@ -34,6 +34,7 @@ class Agent:
         self.port = net.free_port()
         self.host_id = "host-test"
         self.process = None
+        self.launcher = []  # what execs the program, if not we
         self._lines = []
         self._thread = None
         self.environment = {
@@ -68,7 +69,7 @@ class Agent:
 
     def start(self, ready=True):
         self.process = subprocess.Popen(
-            [self.program], env=self.environment, stdin=subprocess.DEVNULL,
+            [*self.launcher, self.program], env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             cwd=self.directory)
         self._thread = threading.Thread(

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: ISC
+"""Code of an attacker's choosing in the place of a worker: fetchd (both
+instances), verifyd, telemd, apid.  It starts as they do, with the same row of
+the sandbox table, and then tries what it should not be able to do.  The real
+agentd is on the other side; traitor.c has the orders that it takes."""
+
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from aegis import kernel, net, wait
+from aegis.vault import Vault
+
+PROGRAMS = ("fetchd", "verifyd", "apid", "telemd")
+VAULT_TOKEN = "the-token-of-vault-and-no-other"
+REGISTRY_TOKEN = "the-token-of-the-registry-alone"
+
+
+class Stage:
+    """A directory of workers that agentd finds in the place of its own: in
+    a mount namespace of its, so that nothing of the product knows of it."""
+
+    def __init__(self, directory, prefix, build_dir):
+        self.directory = os.path.join(directory, "libexec")
+        installed = os.path.join(prefix, "libexec", "aegisflux")
+        traitor = os.path.join(build_dir, "tests/integration/traitor")
+        shutil.copytree(installed, os.path.join(self.directory, "real"))
+        shutil.copy(os.path.join(installed, "bpfd"), self.directory)
+        for program in PROGRAMS:
+            shutil.copy(traitor, os.path.join(self.directory, program))
+        os.chmod(self.directory, 0o755)
+        self.launcher = ["unshare", "--mount", "sh", "-c",
+                         f"mount --bind {self.directory} {installed} && "
+                         'exec "$0"']
+
+    def order(self, role, *orders):
+        path = os.path.join(self.directory, "orders." + role)
+        with open(path + ".new", "w", encoding="ascii") as out:
+            out.write("".join(order + "\n" for order in orders))
+        os.chmod(path + ".new", 0o644)
+        os.rename(path + ".new", path)
+
+    def dismiss(self, role):
+        os.unlink(os.path.join(self.directory, "orders." + role))
+
+
+@pytest.fixture
+def stage(work_dir, prefix, build_dir):
+    return Stage(work_dir, prefix, build_dir)
+
+
+@pytest.fixture
+def vault(key):
+    stub = Vault(key, VAULT_TOKEN)
+    yield stub
+    stub.stop()
+
+
+def secret_file(work_dir, name, text):
+    path = os.path.join(work_dir, name)
+    with open(path, "w", encoding="ascii") as out:
+        out.write(text + "\n")
+    os.chmod(path, 0o600)
+    return path
+
+
+@pytest.fixture
+def agent(make_agent, nginx, nats, vault, stage, work_dir):
+    agent = make_agent(nginx.url, nats.url, vault_url=vault.url)
+    agent.set(public_key=None, vault_token=None,
+              vault_token_file=secret_file(work_dir, "vault", VAULT_TOKEN),
+              registry_token_file=secret_file(work_dir, "registry-token",
+                                              REGISTRY_TOKEN))
+    agent.launcher = stage.launcher
+    agent.start()
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}")
+    return agent
+
+
+@pytest.fixture
+def signed(counter):
+    """signed(...): counter(), by the key that Vault has."""
+    def make(**kwargs):
+        artifact = counter(**kwargs)
+        artifact.entry["signature"] = ("vault:v1:" +
+                                       artifact.entry["signature"])
+        return artifact
+    return make
+
+
+def end(agent, role):
+    """The honest worker goes, so that the next start takes the orders."""
+    pid = wait.until(lambda: agent.workers().get(role), "the worker runs", 20)
+    os.kill(pid, signal.SIGKILL)
+
+
+def outcome(agent, role, order):
+    """How an order ended: an errno's name, "ok", "SIGSYS", or None."""
+    for line in agent.log(component=role):
+        if line["msg"].startswith(f"order {order}: "):
+            return line["msg"].rpartition(": ")[2]
+    for line in agent.log(component=role):
+        begun = re.fullmatch(rf"order {re.escape(order)}, pid (\d+)",
+                             line["msg"])
+        if begun and agent.log(msg=f"pid {begun[1]}: killed by signal 31"):
+            return "SIGSYS"
+    return None
+
+
+def obey(agent, stage, role, orders):
+    """Order -> outcome.  Each that is fatal costs a start."""
+    outcomes = {}
+    left = list(orders)
+    stage.order(role, *left)
+    end(agent, role)
+    while left:
+        outcomes[left[0]] = wait.until(
+            lambda: outcome(agent, role, left[0]),
+            lambda: f"{role}: {left[0]}; so far {outcomes}; the last lines:\n"
+                    + "\n".join(agent.raw_lines()[-12:]), 40)
+        fatal = outcomes[left.pop(0)] == "SIGSYS"
+        if fatal and left:
+            stage.order(role, *left)
+    return outcomes
+
+
+@pytest.mark.parametrize("role", ["registry", "vault", "verifyd", "apid",
+                                  "telemd"])
+def test_a_worker_taken_over_gets_nowhere(agent, stage, role, work_dir):
+    other = {"registry": "vault"}.get(role, "registry")
+    pid = agent.workers()[other]
+    ports = {"registry": agent.environment["AGENT_VAULT_URL"],
+             "vault": agent.environment["AGENT_REGISTRY_URL"]}
+    port = int(ports.get(role, ports["registry"]).rpartition(":")[2])
+    assert net.connects(port), "there is somebody to connect to"
+    orders = [
+        # the other instance's secret, and what else lies about
+        f"open {work_dir}/vault", f"open {work_dir}/registry-token",
+        f"open {agent.directory}/state/state",
+        "open /proc/1/environ", "open /usr/bin/true",
+        f"create {work_dir}/file", "create /tmp/traitor",
+        f"memory {pid}", f"memory {agent.pid}",
+        # somebody else's server
+        f"connect {port}",
+        # each of these is mostly the last thing it does
+        "exec /usr/bin/true", f"ptrace {pid}", f"readv {pid}", f"kill {pid}",
+    ]
+    outcomes = obey(agent, stage, role, orders)
+    assert set(outcomes.values()) <= {"SIGSYS", "EACCES", "EPERM"}, outcomes
+    fatal = {order for order, how in outcomes.items() if how == "SIGSYS"}
+    assert {"exec /usr/bin/true", f"ptrace {pid}", f"readv {pid}"} <= fatal
+    if role == "verifyd":
+        assert f"connect {port}" in fatal
+    assert agent.workers()[other] == pid
+    # agentd says what it was, in the log, as a counter and as a reason.
+    assert agent.log(msg="it made a system call that its sandbox forbids")
+    if role != "apid":
+        wait.until(lambda: any(
+            f"worker {role} is not running" in reason
+            for reason in agent.get("/healthz")[1].get("reasons", [])),
+            lambda: f"a reason: {agent.get('/healthz')}", 30)
+    stage.dismiss(role)
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 60)
+    row = next(row for row in agent.get("/version")[1]["workers"]
+               if row["worker"] == role)
+    assert row["restarts"] >= len(fatal)
+
+
+def test_neither_instance_has_the_others_secret(agent):
+    """Nor was it ever there to be found."""
+    workers = agent.workers()
+    for role, secret in (("registry", VAULT_TOKEN), ("vault", REGISTRY_TOKEN)):
+        assert not kernel.memory_contains(workers[role], secret.encode()), role
+    for role in ("verifyd", "bpfd", "apid", "telemd"):
+        for secret in (VAULT_TOKEN, REGISTRY_TOKEN):
+            assert not kernel.memory_contains(workers[role],
+                                              secret.encode()), role
+
+
+def violations(agent):
+    return agent.get("/metrics")[1]["counters"]["protocol_violations"]
+
+
+def breach(agent, stage, role, order, words, cause=lambda: None):
+    """The order ends the worker, and agentd says so with these words."""
+    before = violations(agent) if role != "apid" else None
+    agent.forget_log()
+    stage.order(role, order)
+    cause()
+    end(agent, role)
+    message = order.split()[-1]
+    line = agent.wait_log(timeout=40, level="error",
+                          msg=f"worker {role} ended",
+                          error="broke the protocol and was killed")
+    stage.dismiss(role)
+    if order.startswith(("send", "with")):
+        assert f"message {message}" in line["error"], line
+    assert words in line["error"], line
+    if before is not None:
+        wait.until(lambda: violations(agent) > before,
+                   "protocol_violations counts it")
+    # It is not only cut off but ended, and another takes its place.
+    agent.wait_log(msg=f"worker {role}, pid")
+    wait.until(lambda: role in agent.workers(), "another one", 30)
+
+
+NOT_OURS = "not this peer's message"
+SENDS = [
+    ("registry", ("VAULT_KEYS", "VERIFY_DONE", "LOAD_LINK", "FETCH_POLL")),
+    ("vault", ("FETCH_LIST", "FETCH_DONE", "VERIFY_DONE", "SECRET")),
+    ("verifyd", ("FETCH_LIST", "LOAD_PROG", "VAULT_KEYS", "VERIFY_KEYS")),
+    ("apid", ("CTL_REQUEST", "SIGNAL_ROLLBACK", "API_SNAPSHOT")),
+    ("telemd", ("FETCH_LIST", "LOAD_DONE", "API_STATE", "SPAWN_STARTED")),
+]
+
+
+@pytest.mark.parametrize("role,message", [
+    (role, message) for role, messages in SENDS for message in messages])
+def test_messages_of_others(agent, stage, role, message):
+    """All roles and types: tests/unit/test_imsg.c, direction_is_the_tables."""
+    breach(agent, stage, role, "send " + message, NOT_OURS)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "unsealed", "half",
+                                  "nonsense"])
+@pytest.mark.parametrize("role,message", [("registry", "FETCH_LIST"),
+                                          ("vault", "VAULT_KEYS")])
+def test_descriptors_that_are_none(agent, stage, role, message, kind):
+    breach(agent, stage, role, f"with {kind} {message}", "bad value")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "unsealed", "half"])
+def test_artifacts_that_may_change(agent, stage, signed, tree, kind):
+    """The one who sent it answers for it, not verifyd, who would get it."""
+    verifyd = agent.workers()["verifyd"]
+    breach(agent, stage, "registry", f"with {kind} FETCH_DONE", "bad value",
+           lambda: list_missing(agent, tree, signed()))
+    assert agent.workers()["verifyd"] == verifyd
+
+
+def list_missing(agent, tree, artifact):
+    """It stays to be fetched: the list has it, the server not."""
+    tree.publish(entries=[artifact.entry])
+    agent.wait_log(artifact_id=artifact.id, level="error")
+
+
+def test_bytes_that_nobody_signed(agent, stage, signed, tree):
+    artifact = signed()
+    stage.order("registry", "with nonsense FETCH_DONE")
+    list_missing(agent, tree, artifact)
+    agent.forget_log()
+    end(agent, "registry")
+    line = agent.wait_log(timeout=40, artifact_id=artifact.id, level="error")
+    assert "checksum mismatch" in line["error"]
+    assert not agent.held()["prog"]
+    # It withheld, and that is all: the honest one goes on.
+    stage.dismiss("registry")
+    tree.store(artifact)
+    end(agent, "registry")
+    agent.wait_running(artifact, timeout=60)
+
+
+@pytest.mark.parametrize("order,words", [
+    ("with pipe VERIFY_OBJECT", "bad value"),
+    ("with directory VERIFY_OBJECT", "bad value"),
+    ("with unsealed VERIFY_OBJECT", "bad value"),
+    ("with half VERIFY_OBJECT", "bad value"),
+    ("with unsealed VERIFY_PLAN", "bad value"),
+    ("with nonsense VERIFY_PLAN", "bad value"),
+    ("with unsealed VERIFY_EFFECTIVE", "bad value"),
+    ("answer nothing", "VERIFY_DONE: bad value"),
+    ("answer name", "VERIFY_DONE: bad value"),
+])
+def test_results_that_are_none(agent, stage, signed, tree, order, words):
+    breach(agent, stage, "verifyd", order, words,
+           lambda: tree.publish(signed(ttl=0)))
+    assert not agent.held()["prog"] or agent.status_of(
+        signed().id) in ("running", "loaded")
+
+
+def test_an_object_that_is_none(agent, stage, signed, tree):
+    """agentd forwards it unread; bpfd, which may load, refuses it."""
+    artifact = signed()
+    stage.order("verifyd", "answer noelf")
+    end(agent, "verifyd")
+    bpfd = agent.workers()["bpfd"]
+    wait.until(lambda: agent.workers().get("verifyd"), "the traitor", 20)
+    tree.publish(artifact)
+    line = agent.wait_log(timeout=40, artifact_id=artifact.id, level="error")
+    assert "program.o" in line["error"] or "ELF" in line["error"], line
+    assert not agent.held()["prog"]
+    assert agent.workers()["bpfd"] == bpfd
