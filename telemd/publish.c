@@ -223,6 +223,7 @@ static void
 confirm(struct publisher *pub)
 {
 	struct pipeline *p = pub->pipeline;
+	uint64_t dropped[EVENT_TYPE_MAX];
 	int i;
 
 	(void)pthread_mutex_lock(&p->mu);
@@ -234,10 +235,14 @@ confirm(struct publisher *pub)
 	(void)pthread_mutex_unlock(&p->mu);
 	pub->flushed = pub->published;
 	spool_confirm(pub->spool, pub->flushed);
-	/* A failure is said by the store thread, which writes it as well. */
-	if (seqstate_store(pub->seqstate, 0, pub->flushed, NULL) < 0)
-		pub->seqstate->failed = true;
+	/* What rings lost is counted with this. */
 	pipeline_confirm(p, pub->flushed);
+	(void)pthread_mutex_lock(&p->mu);
+	memcpy(dropped, p->dropped, sizeof(dropped));
+	(void)pthread_mutex_unlock(&p->mu);
+	/* A failure is said by the store thread, which writes it as well. */
+	if (seqstate_store(pub->seqstate, 0, pub->flushed, dropped) < 0)
+		pub->seqstate->failed = true;
 }
 
 /* One round: publish, flush, confirm.  1: did something; 0: nothing to do. */
