@@ -27,39 +27,27 @@
  * size=MAP,VALUESIZE  far=MAP,OFFSET (a global write there)  unsealed=1
  */
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bare_load.h"
 #include "fake_agentd.h"
 
 /* The digest of a program as libbpf alone loads it. */
 static const char *
 print_tag(const char *program, const char *path)
 {
-	struct bpf_object *o = bpf_object__open_file(path, NULL);
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info);
-	struct bpf_program *p;
+	uint8_t tag[8];
 	size_t i;
 
-	if (o == NULL)
-		return "cannot open the object";
-	bpf_object__for_each_program (p, o) {
-		bpf_program__set_autoload(
-		    p, strcmp(bpf_program__name(p), program) == 0);
-	}
-	p = bpf_object__find_program_by_name(o, program);
-	if (bpf_object__load(o) < 0 || p == NULL ||
-	    bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len) < 0)
+	if (bare_load(path, program, tag) < 0)
 		return "cannot load the object";
 	(void)printf("tag ");
-	for (i = 0; i < sizeof(info.tag); i++)
-		(void)printf("%02x", info.tag[i]);
+	for (i = 0; i < sizeof(tag); i++)
+		(void)printf("%02x", tag[i]);
 	(void)printf("\n");
-	bpf_object__close(o);
 	return NULL;
 }
 

@@ -127,6 +127,7 @@ on_link(struct imsg *m, void *ctx)
 	const struct msg_load_link *msg = msg_get_LOAD_LINK(m);
 
 	fake_get(m->id)->links[msg->attach] = imsg_take_fd(m);
+	fake_get(m->id)->link_ids[msg->attach] = msg->link_id;
 	out("link %u %u", msg->attach, msg->link_id);
 	return 0;
 }

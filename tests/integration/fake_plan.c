@@ -298,7 +298,6 @@ fake_start(uint64_t id, const char *path, const char *args)
 	struct msg_load_start start = { 0 };
 	uint32_t i = 0;
 	struct bpf_program *prog;
-	int object_fd;
 	bool attaches = strstr(args, "attach=") != NULL;
 
 	fake_clear(p.h);
@@ -317,10 +316,10 @@ fake_start(uint64_t id, const char *path, const char *args)
 	(void)snprintf(
 	    object.artifact_id, sizeof(object.artifact_id), "artifact-%lu", id);
 	memcpy(plan.artifact_id, object.artifact_id, sizeof(plan.artifact_id));
-	object_fd = object_memfd(path, strstr(args, "unsealed=") == NULL);
 	p.h->sent_ns = clock_boot_ns();
 	if (fake()->bpfd == NULL ||
-	    msg_send_LOAD_OBJECT(fake()->bpfd, id, &object, object_fd) < 0 ||
+	    msg_send_LOAD_OBJECT(fake()->bpfd, id, &object,
+		object_memfd(path, strstr(args, "unsealed=") == NULL)) < 0 ||
 	    msg_send_LOAD_PLAN(fake()->bpfd, id, &plan, dup(p.h->plan)) < 0)
 		return "bpfd is gone";
 	old_links = 0;

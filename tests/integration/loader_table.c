@@ -7,10 +7,14 @@
  *
  * One line each: "ROW name works COUNT", "ROW name refused REASON", or
  * "ROW name FAILED WHAT".  Exit status 1 if one failed.  Whether this kernel
- * may refuse a line is for the caller to know.  Runs as root, in a network
- * namespace of its own making; test_bpfd.py runs it here, tests/vm in guests.
+ * may refuse a line is for the caller to know; "ROOT name ERROR" says that the
+ * kernel refuses the program to root and libbpf alone, too.  Runs as root, in
+ * a network namespace of its own making; test_bpfd.py runs it here, tests/vm
+ * in guests.
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +31,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "bare_load.h"
 #include "common/attach.h"
 #include "fake_agentd.h"
 
@@ -169,12 +174,44 @@ target_of(uint32_t kind)
 	}
 }
 
+/* The link's id is the kernel's until nothing is attached any more. */
+static bool
+is_detached(uint32_t link_id)
+{
+	int tries, fd;
+
+	for (tries = 0; tries < 500; tries++) {
+		fd = bpf_link_get_fd_by_id(link_id);
+		if (fd < 0)
+			return errno == ENOENT;
+		(void)close(fd);
+		(void)poll(NULL, 0, 10);
+	}
+	return false;
+}
+
+static void
+tell_refused(const char *name, const char *line_name, const char *object,
+    const char *error)
+{
+	char program[64];
+	uint8_t tag[8];
+	int r;
+
+	(void)printf("ROW %s refused %s\n", name, error);
+	(void)snprintf(program, sizeof(program), "k_%s", line_name);
+	r = bare_load(object, program, tag);
+	if (r < 0)
+		(void)printf("ROOT %s %s\n", name, strerror(-r));
+}
+
 static bool
 try_row(uint32_t kind, const char *line_name, const char *object)
 {
 	const struct attach_row *row = attach_row(kind);
 	struct fake_held *h = fake_get(kind + 1);
 	const char *wrong;
+	uint32_t link_id;
 	uint64_t count;
 	char args[512];
 
@@ -188,7 +225,7 @@ try_row(uint32_t kind, const char *line_name, const char *object)
 		return false;
 	}
 	if (h->result.result == WORK_REFUSED) {
-		(void)printf("ROW %s refused %s\n", row->name, h->result.error);
+		tell_refused(row->name, line_name, object, h->result.error);
 		return true;
 	}
 	if (h->result.result != WORK_OK) {
@@ -202,9 +239,12 @@ try_row(uint32_t kind, const char *line_name, const char *object)
 	if (wrong == NULL && (h->links[0] < 0 || h->sampled.memory_bytes == 0))
 		wrong = "no link, or no memory shown";
 	count = h->sampled.packets_processed;
+	link_id = h->link_ids[0];
 	fake_clear(h);
 	if (wrong == NULL)
 		wrong = fake_forget(kind + 1);
+	if (wrong == NULL && !is_detached(link_id))
+		wrong = "unloaded, but the kernel still has its link";
 	if (wrong != NULL)
 		(void)printf("ROW %s FAILED %s\n", row->name, wrong);
 	else
@@ -236,10 +276,12 @@ main(int argc, char **argv)
 	if (unshare(CLONE_NEWNET) == -1)
 		err(2, "unshare");
 	loopback_up();
+	(void)libbpf_set_print(NULL); /* refusals are the table's subject */
 	fake()->quiet = true;
 	wrong = fake_spawn(argv[1], cgroup_root);
 	if (wrong != NULL)
 		errx(2, "bpfd: %s", wrong);
+	(void)printf("FACT landlock %d\n", fake()->landlock);
 	for (kind = 0; kind < ATTACH_KIND_MAX; kind++)
 		good = try_row(kind, names[kind], argv[2]) && good;
 	(void)rmdir(cgroup_path);
