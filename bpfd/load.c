@@ -129,18 +129,22 @@ collect(struct load *l, const struct object *o)
 }
 
 static int
-load_object(struct load *l, struct object *o, const struct kernel *k)
+load_object(struct load *l, const struct kernel *k)
 {
+	struct object o;
+	int64_t start = clock_boot_ns();
 	int r;
 
-	r = object_open(o, &l->elf, &l->artifact->plan, k, &l->failure);
+	r = object_open(&o, &l->elf, &l->artifact->plan, k, &l->failure);
 	if (r == 0)
-		r = carry_maps(l, o);
+		r = carry_maps(l, &o);
 	if (r == 0)
-		r = object_load(o, k);
+		r = object_load(&o, k);
 	if (r == 0)
-		r = collect(l, o);
-	keep_verifier_log(l, o);
+		r = collect(l, &o);
+	l->load_us = (uint64_t)(clock_boot_ns() - start) / 1000;
+	keep_verifier_log(l, &o);
+	object_close(&o);
 	return r;
 }
 
@@ -252,8 +256,6 @@ void
 load_run(struct load *l, const struct kernel *k)
 {
 	const struct loadplan *plan = &l->artifact->plan;
-	int64_t start = clock_boot_ns();
-	struct object o = { 0 };
 	int r;
 
 	if (l->failure.result != WORK_OK) /* it came damaged */
@@ -262,12 +264,9 @@ load_run(struct load *l, const struct kernel *k)
 	if (r == 0)
 		r = stats_check(plan, k->cpus, &l->failure);
 	if (r == 0)
-		r = load_object(l, &o, k);
-	l->load_us = (uint64_t)(clock_boot_ns() - start) / 1000;
-	if (r == 0)
-		r = load_attach(l, k);
-	/* Nothing waits for this: the programs are attached. */
-	object_close(&o);
-	if (r == 0)
-		stats_measure(l->artifact, k);
+		r = load_object(l, k);
+	if (r < 0)
+		return;
+	stats_measure(l->artifact, k);
+	(void)load_attach(l, k);
 }
