@@ -29,7 +29,19 @@ attach_target_name(enum attach_target target)
 	case TARGET_CGROUP:
 		return "cgroup";
 	case TARGET_SYMBOL:
+	case TARGET_KPROBE:
+	case TARGET_KPROBES:
 		return "symbol";
+	case TARGET_TRACEPOINT:
+		return "tracepoint";
+	case TARGET_BINARY:
+		return "binary";
+	case TARGET_EVENT:
+		return "event";
+	case TARGET_HOOK:
+		return "hook";
+	case TARGET_NETNS:
+		return "";
 	}
 	return "unknown";
 }

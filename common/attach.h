@@ -21,6 +21,14 @@ enum attach_target {
 	TARGET_INTERFACE, /* "interface" */
 	TARGET_CGROUP,    /* "cgroup" */
 	TARGET_SYMBOL,    /* "symbol", or the section names it */
+	/* The section may name these, too: */
+	TARGET_KPROBE,     /* "symbol", and perhaps "offset" */
+	TARGET_KPROBES,    /* "symbol": several, with commas */
+	TARGET_TRACEPOINT, /* "tracepoint": category/name */
+	TARGET_BINARY,     /* "binary", and "symbol" or "offset" or both */
+	TARGET_EVENT,      /* "event", and perhaps "frequency" or "period" */
+	TARGET_HOOK,       /* "hook": family/hook, and perhaps "priority" */
+	TARGET_NETNS,      /* nothing: the network namespace of the agent */
 };
 
 enum attach_method {
@@ -28,6 +36,10 @@ enum attach_method {
 	METHOD_LINK_CGROUP,    /* BPF_LINK_CREATE with a cgroup directory */
 	METHOD_LINK_TRACING,   /* BPF_LINK_CREATE, target fixed at load */
 	METHOD_RAW_TRACEPOINT, /* BPF_RAW_TRACEPOINT_OPEN */
+	METHOD_PERF,           /* BPF_LINK_CREATE with the broker's event */
+	METHOD_KPROBE_MULTI,   /* BPF_LINK_CREATE with a list of symbols */
+	METHOD_LINK_NETNS,     /* BPF_LINK_CREATE with a network namespace */
+	METHOD_LINK_NETFILTER, /* BPF_LINK_CREATE with hook and priority */
 };
 
 struct attach_row {
@@ -42,7 +54,8 @@ struct attach_row {
 /* The row of a kind, NULL if there is none. */
 const struct attach_row *attach_row(uint32_t kind);
 
-/* The word of an "attach" entry: "interface", "cgroup", "symbol". */
+/* The word of an "attach" entry: "interface", "cgroup", "symbol"; ""
+ * where it takes none. */
 const char *attach_target_name(enum attach_target target);
 
 /*

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/attach_target.h"
 #include "common/memfd.h"
 #include "common/strnum.h"
 
@@ -101,6 +102,78 @@ check_maps(const struct loadplan *plan)
 	return NULL;
 }
 
+/* Symbols one after the other, each with its NUL. */
+static bool
+is_symbol_list(const char *list, uint32_t len)
+{
+	uint32_t n;
+
+	if (len == 0 || list[len - 1] != '\0')
+		return false;
+	for (; len > 0; list += n + 1, len -= n + 1) {
+		n = (uint32_t)strlen(list);
+		if (!target_is_symbol(list, n))
+			return false;
+	}
+	return true;
+}
+
+/* What the broker and the kernel are told word by word. */
+static bool
+target_is_sound(const struct loadplan *plan, const struct loadplan_attach *a)
+{
+	const char *symbols = (const char *)plan->data + a->symbols_off;
+	enum attach_target kind = attach_row(a->kind)->target;
+	struct target_event event;
+	uint32_t family, hook;
+
+	if (kind != TARGET_KPROBE && kind != TARGET_BINARY && a->offset != 0)
+		return false;
+	if (kind != TARGET_BINARY && kind != TARGET_KPROBES &&
+	    a->symbols_len != 0)
+		return false;
+	if (kind == TARGET_KPROBE || kind == TARGET_BINARY ||
+		    kind == TARGET_EVENT
+		? a->name_len == 0
+		: a->name_len != 0)
+		return false;
+	if ((kind == TARGET_EVENT) != (a->rate != 0))
+		return false;
+	switch (kind) {
+	case TARGET_KPROBE:
+		return target_is_symbol(a->target, a->name_len);
+	case TARGET_KPROBES:
+		return is_symbol_list(symbols, a->symbols_len);
+	case TARGET_TRACEPOINT:
+		return target_is_tracepoint(a->target);
+	case TARGET_BINARY:
+		return target_is_binary(a->target, a->name_len) &&
+		    (a->symbols_len == 0 ||
+			target_is_symbol(symbols, a->symbols_len));
+	case TARGET_EVENT:
+		return target_find_event(a->target, a->name_len, &event) == 0;
+	case TARGET_HOOK:
+		return target_find_hook(a->target, &family, &hook) == 0;
+	default:
+		return true;
+	}
+}
+
+static bool
+flags_are_sound(const struct loadplan_attach *a)
+{
+	switch ((enum attach_kind)a->kind) {
+	case ATTACH_XDP:
+		return (a->flags &
+			   ~(uint32_t)(LOADPLAN_XDP_SKB | LOADPLAN_XDP_DRV)) ==
+		    0;
+	case ATTACH_PERF_EVENT:
+		return (a->flags & ~(uint32_t)LOADPLAN_PERF_PERIOD) == 0;
+	default:
+		return a->flags == 0;
+	}
+}
+
 static const char *
 check_attaches(const struct loadplan *plan)
 {
@@ -114,12 +187,12 @@ check_attaches(const struct loadplan *plan)
 			return "attachment: program";
 		if (attach_row(a->kind) == NULL)
 			return "attachment: kind";
-		if (a->flags &
-			~(uint32_t)(LOADPLAN_XDP_SKB | LOADPLAN_XDP_DRV) ||
-		    (a->flags != 0 && a->kind != ATTACH_XDP))
+		if (!flags_are_sound(a))
 			return "attachment: flags";
 		if (!str_is_text(a->target, sizeof(a->target)) ||
-		    a->target[0] == '\0')
+		    a->target[0] == '\0' || a->name_len > strlen(a->target) ||
+		    !in_data(plan, a->symbols_off, a->symbols_len) ||
+		    !target_is_sound(plan, a))
 			return "attachment: target";
 	}
 	return NULL;

@@ -23,7 +23,7 @@
 #include "common/limits.h"
 
 #define LOADPLAN_MAGIC   0x4e4c5041u /* "APLN" */
-#define LOADPLAN_VERSION 1
+#define LOADPLAN_VERSION 2
 
 #define LOADPLAN_MAX_PROGS    64
 #define LOADPLAN_MAX_MAPS     64
@@ -88,16 +88,28 @@ struct loadplan_map {
 };
 
 enum loadplan_attach_flags {
-	LOADPLAN_XDP_SKB = 1 << 0, /* mode generic */
-	LOADPLAN_XDP_DRV = 1 << 1, /* mode native; neither: auto */
+	LOADPLAN_XDP_SKB = 1 << 0,     /* mode generic */
+	LOADPLAN_XDP_DRV = 1 << 1,     /* mode native; neither: auto */
+	LOADPLAN_PERF_PERIOD = 1 << 2, /* rate: events, not times a second */
 };
 
 struct loadplan_attach {
 	uint32_t prog; /* index of the program */
 	uint32_t kind; /* enum attach_kind */
 	uint32_t flags;
-	int32_t priority;               /* clsact only; 0: default */
-	char target[AEGIS_TARGET_SIZE]; /* interface, cgroup path, symbol */
+	int32_t priority; /* clsact, 0: default; netfilter: any */
+	/* Interface, cgroup path, symbol; for people, and, up to name_len
+	 * bytes, what it is about.  Never "". */
+	char target[AEGIS_TARGET_SIZE];
+	uint64_t offset; /* kprobe, uprobe: bytes after the symbol; uprobe
+			    without one: in the file */
+	/* In the data area: uprobe's symbol (0 bytes: none), not terminated;
+	 * kprobe.multi's symbols, each with its NUL. */
+	uint32_t symbols_off;
+	uint32_t symbols_len;
+	uint32_t rate;     /* perf_event: samples a second, or the period */
+	uint32_t name_len; /* of target: kprobe's symbol, uprobe's binary,
+			      perf_event's event; else 0 */
 };
 
 enum loadplan_counter_kind {

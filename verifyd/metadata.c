@@ -20,6 +20,10 @@ static const char *const where_names[WHERE_MAX] = {
 	[WHERE_MODE] = "mode",
 	[WHERE_DIRECTION] = "direction",
 	[WHERE_PRIORITY] = "priority",
+	[WHERE_EVENT] = "event",
+	[WHERE_FREQUENCY] = "frequency",
+	[WHERE_PERIOD] = "period",
+	[WHERE_HOOK] = "hook",
 };
 
 const char *
@@ -164,7 +168,8 @@ parse_attach_member(struct metadata_attach *a, const char *key,
 	}
 	problem_add(problems,
 	    "%s: unknown key \"%.60s\" (program interface cgroup symbol "
-	    "tracepoint binary offset mode direction priority attach)",
+	    "tracepoint binary offset mode direction priority event "
+	    "frequency period hook attach)",
 	    where, key);
 }
 

@@ -7,29 +7,12 @@
 #include "common/attach.h"
 #include "common/strnum.h"
 #include "verifyd/json.h"
-#include "verifyd/plan.h"
+#include "verifyd/plan_attach.h"
 
 #define IFNAME_LEN 15
 
-/* One program and, where there is one, the entry that is about it. */
-struct attacher {
-	const struct object *o;
-	struct json_object *effective;
-	struct loadplan_builder *plan;
-	struct problems *problems;
-	unsigned int prog;
-	const char *prog_name;
-	const char *section;
-	enum attach_kind kind;
-	const struct attach_row *row;
-	const char *section_target;          /* "lsm/<this>", or NULL */
-	const struct metadata_attach *entry; /* or NULL */
-	const char *symbol_set; /* what an earlier entry set it to */
-};
-
-/* The text of key WHERE of the entry, placeholders resolved; or NULL. */
-static const char *
-text_of(const struct attacher *a, enum attach_where where)
+const char *
+attacher_text(const struct attacher *a, enum attach_where where)
 {
 	struct json_object *value;
 	const char *text;
@@ -67,8 +50,9 @@ where_of_target(enum attach_target target)
 		return WHERE_CGROUP;
 	case TARGET_SYMBOL:
 		return WHERE_SYMBOL;
+	default: /* plan_probe.c has the others */
+		return WHERE_MAX;
 	}
-	return WHERE_MAX;
 }
 
 /* Is key WHERE of any use to a program of this kind? */
@@ -78,6 +62,8 @@ is_useful(const struct attacher *a, enum attach_where where)
 	bool is_tc =
 	    a->kind == ATTACH_TCX_INGRESS || a->kind == ATTACH_TCX_EGRESS;
 
+	if (plan_is_probe(a->row->target))
+		return plan_probe_takes(a->row->target, where);
 	if (where == where_of_target(a->row->target))
 		return true;
 	if (where == WHERE_SYMBOL)
@@ -168,25 +154,30 @@ check_target(const struct attacher *a, const char *target)
 	return true;
 }
 
+void
+plan_wants_target(const struct attacher *a)
+{
+	problem_add(a->problems,
+	    "program %s (section %s) needs to be told where: add "
+	    "{\"program\": \"%s\", \"%s\": \"...\"} to \"attach\" in "
+	    "metadata.json, or \"attach\": false to load it only",
+	    a->prog_name, a->section, a->prog_name,
+	    attach_target_name(a->row->target));
+}
+
 /* The target, or NULL after a problem was added. */
 static const char *
 find_target(const struct attacher *a)
 {
 	enum attach_where where = where_of_target(a->row->target);
 	unsigned int before = a->problems->count;
-	const char *target = text_of(a, where);
+	const char *target = attacher_text(a, where);
 
 	if (target == NULL && a->row->target == TARGET_SYMBOL)
 		target = a->section_target;
 	if (target == NULL) {
 		if (before == a->problems->count)
-			problem_add(a->problems,
-			    "program %s (section %s) needs to be told where: "
-			    "add {\"program\": \"%s\", \"%s\": \"...\"} to "
-			    "\"attach\" in metadata.json, or \"attach\": "
-			    "false to load it only",
-			    a->prog_name, a->section, a->prog_name,
-			    attach_target_name(a->row->target));
+			plan_wants_target(a);
 		return NULL;
 	}
 	return check_target(a, target) ? target : NULL;
@@ -196,9 +187,9 @@ find_target(const struct attacher *a)
 static void
 read_details(struct attacher *a, struct loadplan_attach *record)
 {
-	const char *mode = text_of(a, WHERE_MODE);
-	const char *direction = text_of(a, WHERE_DIRECTION);
-	const char *priority = text_of(a, WHERE_PRIORITY);
+	const char *mode = attacher_text(a, WHERE_MODE);
+	const char *direction = attacher_text(a, WHERE_DIRECTION);
+	const char *priority = attacher_text(a, WHERE_PRIORITY);
 	int64_t n;
 
 	if (mode != NULL && strcmp(mode, "native") == 0)
@@ -219,7 +210,7 @@ read_details(struct attacher *a, struct loadplan_attach *record)
 		    "program %s: direction \"%.40s\", wanted ingress or "
 		    "egress",
 		    a->prog_name, direction);
-	if (priority == NULL)
+	if (priority == NULL || plan_is_probe(a->row->target))
 		return;
 	if (strnum_parse_i64(priority, 1, UINT16_MAX, &n) < 0)
 		problem_add(a->problems,
@@ -234,7 +225,7 @@ static int
 set_symbol(struct attacher *a)
 {
 	struct loadplan_prog *prog = loadplan_builder_prog(a->plan, a->prog);
-	const char *symbol = text_of(a, WHERE_SYMBOL);
+	const char *symbol = attacher_text(a, WHERE_SYMBOL);
 	const char *already =
 	    a->symbol_set != NULL ? a->symbol_set : a->section_target;
 
@@ -270,17 +261,25 @@ attach(struct attacher *a, const struct metadata_attach *entry)
 {
 	struct loadplan_attach record = { .prog = a->prog };
 	const char *target;
+	bool ok;
 	int r;
 
 	a->entry = entry;
 	check_useless(a);
 	record.kind = a->kind;
-	read_details(a, &record);
-	target = find_target(a);
-	r = set_symbol(a);
-	if (target == NULL || r < 0)
+	if (plan_is_probe(a->row->target)) {
+		r = plan_probe(a, &record, &ok);
+	} else {
+		read_details(a, &record);
+		target = find_target(a);
+		ok = target != NULL;
+		r = set_symbol(a);
+		if (ok)
+			str_copy_cut(
+			    record.target, sizeof(record.target), target);
+	}
+	if (!ok || r < 0)
 		return r;
-	str_copy_cut(record.target, sizeof(record.target), target);
 	loadplan_builder_prog(a->plan, a->prog)->autoload = 1;
 	return loadplan_add_attach(a->plan, &record);
 }
