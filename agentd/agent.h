@@ -82,6 +82,7 @@ struct agent {
 	struct event *stop_event; /* the last moment of a shutdown */
 	struct event *signals[3];
 	uint64_t sample_round;
+	uint32_t probe_round; /* peer_probe.c */
 	uint64_t snapshot_generation;
 	bool state_dirty;
 	bool state_failing; /* the last write failed */

@@ -238,6 +238,7 @@ custody_free(struct custody *c, struct closer *closer)
 		return;
 	closer_close(closer, c, 0);
 	free(c->links);
+	probes_free(&c->probes);
 	custody_release_files(c);
 	fd_close(&c->effective);
 	fd_close(&c->verifier_log);

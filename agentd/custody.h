@@ -20,10 +20,15 @@
 #include "common/loadplan.h"
 #include "common/memfd.h"
 
+#include "agentd/probes.h"
+
 struct event_base;
 
 /* Of one artifact: its attachments, times the interfaces of patterns. */
 #define CUSTODY_MAX_LINKS 1024
+
+/* In the place of an ifindex: the processor that a perf event samples. */
+#define CUSTODY_AT_CPU (UINT32_C(1) << 31)
 
 /*
  * One attachment at one place.  An attachment to interfaces by pattern has as
@@ -58,6 +63,7 @@ struct custody {
 	uint8_t prog_tags[LOADPLAN_MAX_PROGS][8];
 	int maps[LOADPLAN_MAX_MAPS];
 	struct custody_link *links;
+	struct probes *probes; /* while it is being loaded; or NULL */
 	size_t link_count;
 };
 

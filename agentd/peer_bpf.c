@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/peer_probe.h"
 #include "common/log.h"
 
 static int
@@ -48,11 +49,15 @@ send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 }
 
 static int
-send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a)
+send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
+    struct broker_events *events)
 {
 	struct msg_load_object object = { 0 };
 	struct msg_load_plan plan = { 0 };
-	struct msg_load_start start = { 0 };
+	struct msg_load_start start = {
+		.perf_events = (uint32_t)events->count,
+		.predecessor = a->predecessor,
+	};
 	int r;
 
 	memcpy(object.artifact_id, a->listing.artifact_id,
@@ -67,17 +72,68 @@ send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a)
 	if (r == 0)
 		r = send_old_links(agent, ch, a, &start.old_links);
 	if (r == 0)
+		r = peer_probe_send(ch, a, events);
+	if (r == 0)
 		r = msg_send_LOAD_START(ch, a->handle, &start);
 	return r;
+}
+
+/* What may be there later, or is short now; the rest is for good. */
+static enum work_result
+kind_of(int r)
+{
+	switch (-r) {
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EAGAIN:
+	case EBUSY:
+	case EINTR:
+		return WORK_TRANSIENT;
+	default:
+		return WORK_REFUSED;
+	}
+}
+
+void
+peer_bpf_fail(struct agent *agent, struct artifact *a, enum work_result result,
+    const char *error)
+{
+	probes_free(&a->custody->probes);
+	fleet_load_done(&agent->fleet, a, result, error, moment_now());
+}
+
+void
+peer_bpf_send(struct agent *agent, struct artifact *a)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	struct broker_events events = { 0 };
+	char error[2 * AEGIS_TEXT_SIZE];
+	int r;
+
+	r = peer_probe_open(a, &events, error, sizeof(error));
+	if (r < 0) {
+		peer_bpf_fail(agent, a, kind_of(r), error);
+		return;
+	}
+	if (ch == NULL || send_load(agent, ch, a, &events) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+	broker_events_release(&events);
 }
 
 void
 peer_bpf_load(struct agent *agent, struct artifact *a)
 {
-	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	char error[2 * AEGIS_TEXT_SIZE] = "out of memory";
+	int r;
 
-	if (ch == NULL || send_load(agent, ch, a) < 0)
-		proc_kill(agent, PROC_BPF, "does not read its channel");
+	r = peer_probe_ask(agent, a, error, sizeof(error));
+	/* A binary that is not there may be installed yet. */
+	if (r < 0)
+		peer_bpf_fail(agent, a,
+		    r == -ENOENT ? WORK_TRANSIENT : kind_of(r), error);
+	else if (r == 0)
+		peer_bpf_send(agent, a);
 }
 
 void
@@ -150,14 +206,20 @@ handle_link(struct imsg *m, void *ctx)
 {
 	const struct msg_load_link *link = msg_get_LOAD_LINK(m);
 	struct artifact *a = being_loaded(ctx, m);
+	uint32_t at;
 
 	if (a == NULL)
 		return 0;
 	if (link->attach >= a->custody->loadplan.header->attach_count ||
-	    !str_is_text(link->interface, sizeof(link->interface)))
+	    !str_is_text(link->interface, sizeof(link->interface)) ||
+	    (link->ifindex | link->cpu) >= CUSTODY_AT_CPU)
 		return -EINVAL;
-	return custody_add_link(a->custody, link->attach, link->ifindex,
-	    link->interface, imsg_take_fd(m), link->link_id);
+	at = link->ifindex;
+	if (a->custody->loadplan.attaches[link->attach].kind ==
+	    ATTACH_PERF_EVENT)
+		at = CUSTODY_AT_CPU | link->cpu;
+	return custody_add_link(a->custody, link->attach, at, link->interface,
+	    imsg_take_fd(m), link->link_id);
 }
 
 /* The predecessor's link runs the new program now: it changes hands. */

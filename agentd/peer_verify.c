@@ -9,6 +9,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/keyage.h"
+#include "agentd/peer_probe.h"
 #include "common/log.h"
 
 int64_t
@@ -236,6 +237,7 @@ static void
 died(struct agent *agent, const char *how)
 {
 	agent->fleet.can_verify = false;
+	peer_probe_verifyd_died(agent);
 	fleet_worker_died(&agent->fleet, PROC_VERIFY, how, moment_now());
 }
 
@@ -244,6 +246,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_VERIFY_PLAN] = handle_plan,
 	[MSG_VERIFY_EFFECTIVE] = handle_effective,
 	[MSG_VERIFY_DONE] = handle_done,
+	[MSG_VERIFY_SYMBOL_AT] = peer_probe_handle_symbol,
 };
 
 const struct peer peer_verify = {

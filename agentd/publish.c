@@ -87,7 +87,7 @@ add_attachments(
 		memcpy(attach.program, c->loadplan.progs[from->prog].name,
 		    sizeof(attach.program));
 		str_copy_cut(attach.target, sizeof(attach.target),
-		    link->ifindex != 0 ? link->interface : from->target);
+		    link->interface[0] != '\0' ? link->interface : from->target);
 		attach.kind = from->kind;
 		attach.link_id = link->link_id;
 		append(&b->attaches, &attach, sizeof(attach));

@@ -6,6 +6,8 @@
 #include <linux/if_link.h>
 #include <string.h>
 
+#include "bpfd/attach_probe.h"
+
 enum bpf_prog_type
 attach_prog_type(uint32_t kind)
 {
@@ -49,6 +51,21 @@ attach_prog_type(uint32_t kind)
 		return BPF_PROG_TYPE_TRACING;
 	case ATTACH_RAW_TP:
 		return BPF_PROG_TYPE_RAW_TRACEPOINT;
+	case ATTACH_TRACEPOINT:
+		return BPF_PROG_TYPE_TRACEPOINT;
+	case ATTACH_KPROBE:
+	case ATTACH_KRETPROBE:
+	case ATTACH_KPROBE_MULTI:
+	case ATTACH_KRETPROBE_MULTI:
+	case ATTACH_UPROBE:
+	case ATTACH_URETPROBE:
+		return BPF_PROG_TYPE_KPROBE;
+	case ATTACH_PERF_EVENT:
+		return BPF_PROG_TYPE_PERF_EVENT;
+	case ATTACH_SK_LOOKUP:
+		return BPF_PROG_TYPE_SK_LOOKUP;
+	case ATTACH_NETFILTER:
+		return (enum bpf_prog_type)32; /* BPF_PROG_TYPE_NETFILTER */
 	case ATTACH_KIND_MAX:
 		break;
 	}
@@ -60,6 +77,8 @@ attach_expected_type(uint32_t kind)
 {
 	/* A tc program says only at its link which way it looks. */
 	if (kind == ATTACH_TCX_INGRESS || kind == ATTACH_TCX_EGRESS)
+		return (enum bpf_attach_type)0;
+	if (attach_row(kind)->method == METHOD_PERF)
 		return (enum bpf_attach_type)0;
 	return (enum bpf_attach_type)attach_row(kind)->bpf_attach_type;
 }
@@ -81,7 +100,7 @@ lacks(uint32_t kind, const struct kernel *k)
 	if ((kind == ATTACH_LSM || kind == ATTACH_LSM_CGROUP) && k->lsm_known &&
 	    !k->lsm_bpf)
 		return "this kernel was booted without bpf in its lsm= list";
-	return NULL;
+	return attach_probe_lacks(kind, k);
 }
 
 const char *
@@ -271,7 +290,7 @@ link_raw_tracepoint(
 
 int
 attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
-    const struct kernel *k, uint32_t *ifindex, struct failure *f)
+    const struct kernel *k, bool beside, uint32_t *ifindex, struct failure *f)
 {
 	const struct loadplan_attach *a = &plan->attaches[index];
 
@@ -285,9 +304,9 @@ attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
 		return link_tracing(a, prog_fd, f);
 	case METHOD_RAW_TRACEPOINT:
 		return link_raw_tracepoint(a, prog_fd, f);
+	default:
+		return attach_probe_create(plan, index, prog_fd, beside, k, f);
 	}
-	return failure_set(
-	    f, WORK_REFUSED, -EINVAL, "attachment %u: method", index);
 }
 
 int

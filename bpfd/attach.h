@@ -31,10 +31,12 @@ const char *attach_refusal_hint(
 /*
  * Attach the program in PROG_FD (borrowed) as attachment INDEX says.  The
  * link: an owned descriptor, or -errno with the reason in F.  *IFINDEX: the
- * interface it is at, 0 if at none.
+ * interface it is at, 0 if at none.  BESIDE: see attach_probe_create().  Not
+ * for METHOD_PERF.
  */
 int attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
-    const struct kernel *k, uint32_t *ifindex, struct failure *f) _must_check_;
+    const struct kernel *k, bool beside, uint32_t *ifindex,
+    struct failure *f) _must_check_;
 
 /* The kernel's id and program of a link.  0 or -errno. */
 int attach_link_info(

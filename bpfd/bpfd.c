@@ -10,6 +10,7 @@
 
 #include "bpfd/artifact.h"
 #include "bpfd/attach.h"
+#include "bpfd/attach_probe.h"
 #include "bpfd/kernel.h"
 #include "bpfd/load.h"
 #include "bpfd/notes.h"
@@ -147,6 +148,42 @@ handle_load_old_map(struct imsg *m, void *ctx)
 }
 
 static int
+handle_load_perf(struct imsg *m, void *ctx)
+{
+	const struct msg_load_perf *msg = msg_get_LOAD_PERF(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+
+	if (l == NULL || l->started)
+		return -EINVAL;
+	return attach_perf_add(l, msg->attach, msg->cpu, imsg_take_fd(m));
+}
+
+/* Which hooks of netfilter the one that is replaced has, too. */
+static uint64_t
+find_beside(struct bpfd *b, const struct load *l, uint64_t predecessor)
+{
+	const struct artifact *old = artifact_find(&b->artifacts, predecessor);
+	const struct loadplan_attach *want, *have;
+	uint64_t beside = 0;
+	uint32_t i, j;
+
+	for (i = 0; old != NULL && i < l->artifact->plan.header->attach_count;
+	     i++) {
+		want = &l->artifact->plan.attaches[i];
+		for (j = 0; j < old->plan.header->attach_count; j++) {
+			have = &old->plan.attaches[j];
+			if (want->kind == ATTACH_NETFILTER &&
+			    have->kind == ATTACH_NETFILTER &&
+			    have->priority == want->priority &&
+			    strcmp(have->target, want->target) == 0)
+				beside |= UINT64_C(1) << i;
+		}
+	}
+	return beside;
+}
+
+static int
 handle_load_start(struct imsg *m, void *ctx)
 {
 	const struct msg_load_start *msg = msg_get_LOAD_START(m);
@@ -154,7 +191,8 @@ handle_load_start(struct imsg *m, void *ctx)
 	struct load *l = load_find(&b->loads, m->id);
 	uint32_t i;
 
-	if (l == NULL || l->started || msg->old_links != l->old_link_count)
+	if (l == NULL || l->started || msg->old_links != l->old_link_count ||
+	    msg->perf_events != l->perf_count)
 		return -EINVAL;
 	if (l->failure.result == WORK_OK) {
 		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
@@ -163,6 +201,9 @@ handle_load_start(struct imsg *m, void *ctx)
 		for (; i < nitems(l->links); i++)
 			if (l->links[i].old_fd >= 0)
 				return -EINVAL;
+		if (!attach_perf_is_complete(l))
+			return -EINVAL;
+		l->beside = find_beside(b, l, msg->predecessor);
 	}
 	l->started = true;
 	queue_put(b->queue, l);
@@ -184,6 +225,7 @@ name_holder(struct bpfd *b, struct load *l)
 		for (i = 0; i < a->plan.header->attach_count; i++) {
 			have = &a->plan.attaches[i];
 			if (have->kind == want->kind &&
+			    have->priority == want->priority &&
 			    strcmp(have->target, want->target) == 0) {
 				failure_add(&l->failure,
 				    "it is artifact \"%s\" (%s %s)",
@@ -378,6 +420,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_PLAN] = handle_load_plan,
 	[MSG_LOAD_OLD_LINK] = handle_load_old_link,
 	[MSG_LOAD_OLD_MAP] = handle_load_old_map,
+	[MSG_LOAD_PERF] = handle_load_perf,
 	[MSG_LOAD_START] = handle_load_start,
 	[MSG_ADOPT_PLAN] = handle_adopt_plan,
 	[MSG_ADOPT_PROG] = handle_adopt_prog,
@@ -396,9 +439,10 @@ static const struct worker_ops ops = {
 int
 main(void)
 {
-	static struct bpfd b = {
-		.kernel = { .ioctl_fd = -1, .cgroup_fd = -1, .fdinfo_fd = -1 }
-	};
+	static struct bpfd b = { .kernel = { .ioctl_fd = -1,
+				     .cgroup_fd = -1,
+				     .fdinfo_fd = -1,
+				     .netns_fd = -1 } };
 
 	TAILQ_INIT(&b.artifacts);
 	TAILQ_INIT(&b.loads);

@@ -102,7 +102,7 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 	int r;
 
 	memset(k, 0, sizeof(*k));
-	k->cgroup_fd = k->fdinfo_fd = -1;
+	k->cgroup_fd = k->fdinfo_fd = k->netns_fd = -1;
 	k->ioctl_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (k->ioctl_fd == -1)
 		k->ioctl_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -129,6 +129,8 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 	k->has_btf = access(COREBTF_VMLINUX, R_OK) == 0;
 	k->corebtf = corebtf_new(); /* NULL: it works without */
 	k->has_tcx = probe_tcx();
+	k->netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	kernel_probe_features(k);
 	probe_security(k);
 	return 0;
 }
@@ -139,6 +141,7 @@ kernel_close(struct kernel *k)
 	fd_close(&k->ioctl_fd);
 	fd_close(&k->cgroup_fd);
 	fd_close(&k->fdinfo_fd);
+	fd_close(&k->netns_fd);
 	corebtf_free(k->corebtf);
 	k->corebtf = NULL;
 }

@@ -15,18 +15,30 @@
 struct corebtf;
 
 struct kernel {
-	int ioctl_fd;   /* a socket, to ask for interfaces by name */
-	int cgroup_fd;  /* O_PATH of the cgroup2 root; -1: none mounted */
-	int fdinfo_fd;  /* directory /proc/self/fdinfo */
-	int cpus;       /* possible ones: what per-CPU values are sized by */
-	bool has_btf;   /* /sys/kernel/btf/vmlinux */
-	bool has_tcx;   /* 6.6 */
-	bool lsm_known; /* securityfs says which LSMs are active... */
-	bool lsm_bpf;   /* ...and bpf is one of them */
-	bool lockdown;  /* confidentiality: no reading of kernel memory */
+	int ioctl_fd;  /* a socket, to ask for interfaces by name */
+	int cgroup_fd; /* O_PATH of the cgroup2 root; -1: none mounted */
+	int fdinfo_fd; /* directory /proc/self/fdinfo */
+	int cpus;      /* possible ones: what per-CPU values are sized by */
+	bool has_btf;  /* /sys/kernel/btf/vmlinux */
+	bool has_tcx;  /* 6.6 */
+	bool has_kprobe_multi; /* 5.18, and CONFIG_FPROBE */
+	bool has_netfilter;    /* 6.4, and CONFIG_NETFILTER_BPF_LINK */
+	uint32_t release;      /* KERNEL_RELEASE(); 0: not known */
+	int netns_fd;          /* our network namespace; -1: not to be had */
+	bool lsm_known;        /* securityfs says which LSMs are active... */
+	bool lsm_bpf;          /* ...and bpf is one of them */
+	bool lockdown; /* confidentiality: no reading of kernel memory */
 	struct corebtf *corebtf; /* touched by the loader's thread alone */
 	char cgroup_root[AEGIS_PATH_SIZE]; /* without a '/' at its end */
 };
+
+#define KERNEL_RELEASE(major, minor) ((uint32_t)(major) << 16 | (minor))
+
+/* "6.1.0-18-amd64" as KERNEL_RELEASE(6, 1); 0 for what is none. */
+uint32_t kernel_parse_release(const char *text);
+
+/* kernel_features.c: fill in release and what it takes a try to know. */
+void kernel_probe_features(struct kernel *k);
 
 /* Open and probe.  CGROUP_ROOT: "" for none.  0 or -errno after logging. */
 int kernel_open(struct kernel *k, const char *cgroup_root) _must_check_;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bpfd/attach.h"
+#include "bpfd/attach_probe.h"
 #include "bpfd/notes.h"
 #include "bpfd/object.h"
 #include "bpfd/stats.h"
@@ -47,6 +48,7 @@ load_free(struct load *l)
 	}
 	for (i = 0; i < nitems(l->old_maps); i++)
 		fd_close(&l->old_maps[i]);
+	attach_perf_release(l);
 	memfd_unmap(&l->elf);
 	artifact_free(l->artifact);
 	free(l->verifier_log);
@@ -159,11 +161,12 @@ attach_new(struct load *l, const struct kernel *k)
 
 	for (i = 0; i < plan->header->attach_count; i++) {
 		link = &l->links[i];
-		if (link->old_fd >= 0)
+		if (link->old_fd >= 0 ||
+		    attach_row(plan->attaches[i].kind)->method == METHOD_PERF)
 			continue;
 		link->fd = attach_create(plan, i,
 		    l->artifact->progs[plan->attaches[i].prog].fd, k,
-		    &link->ifindex, &l->failure);
+		    (l->beside >> i & 1) != 0, &link->ifindex, &l->failure);
 		if (link->fd == -EBUSY || link->fd == -EEXIST)
 			l->busy_attach = (int)i;
 		if (link->fd < 0)
@@ -242,11 +245,14 @@ load_attach(struct load *l, const struct kernel *k)
 
 	r = attach_new(l, k);
 	if (r == 0)
+		r = attach_perf_create(l);
+	if (r == 0)
 		r = update_links(l);
 	if (r < 0) {
 		restore_old(l);
 		for (i = 0; i < nitems(l->links); i++)
 			fd_close(&l->links[i].fd);
+		attach_perf_release(l);
 	}
 	l->attach_us = (uint64_t)(clock_boot_ns() - start) / 1000;
 	return r;

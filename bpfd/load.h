@@ -26,6 +26,17 @@ struct load_link {
 	bool updated;     /* old_fd runs the new program */
 };
 
+/* A perf event and what becomes of it; several an attachment. */
+struct load_perf {
+	uint32_t attach;
+	uint32_t cpu;
+	int event_fd;
+	int link_fd;
+	uint32_t link_id;
+};
+
+_Static_assert(LOADPLAN_MAX_ATTACHES <= 64, "a bit each in struct load");
+
 struct load {
 	TAILQ_ENTRY(load) entry;   /* the queue's */
 	TAILQ_ENTRY(load) pending; /* bpfd's list of all that are not done */
@@ -34,8 +45,11 @@ struct load {
 	struct load_link links[LOADPLAN_MAX_ATTACHES]; /* by attachment */
 	int old_maps[LOADPLAN_MAX_MAPS]; /* to carry over; -1: none */
 	uint32_t old_link_count;
-	bool started;   /* it is in the queue: hands off but for the next */
-	bool forgotten; /* BPF_FORGET came meanwhile; the queue ignores it */
+	struct load_perf *perfs; /* attach_probe.h */
+	uint32_t perf_count;
+	uint64_t beside; /* by attachment: see attach_probe_create() */
+	bool started;    /* it is in the queue: hands off but for the next */
+	bool forgotten;  /* BPF_FORGET came meanwhile; the queue ignores it */
 
 	/* results */
 	struct failure failure;

@@ -102,6 +102,15 @@ send_links(struct imsg_channel *agentd, struct load *l)
 			    fd_steal(&l->links[i].fd));
 		}
 	}
+	for (i = 0; i < l->perf_count && r == 0; i++) {
+		msg = (struct msg_load_link){
+			.attach = l->perfs[i].attach,
+			.link_id = l->perfs[i].link_id,
+			.cpu = l->perfs[i].cpu,
+		};
+		r = msg_send_LOAD_LINK(agentd, l->artifact->id, &msg,
+		    fd_steal(&l->perfs[i].link_fd));
+	}
 	return r;
 }
 

@@ -280,6 +280,21 @@ struct msg_verify_done {
 	char error[AEGIS_ERROR_SIZE];
 };
 
+struct msg_verify_symbol {
+	uint32_t attach; /* index in the plan's attachments */
+	uint32_t round;  /* of the load; comes back */
+	char symbol[AEGIS_TARGET_SIZE];
+};
+
+struct msg_verify_symbol_at {
+	uint32_t attach;
+	uint32_t round;
+	uint32_t result; /* enum work_result */
+	uint32_t reserved;
+	uint64_t offset; /* in the file, bytes */
+	char error[AEGIS_TEXT_SIZE];
+};
+
 /* ---- bpfd ---- */
 
 struct msg_bpf_config {
@@ -299,9 +314,15 @@ struct msg_load_old_link {
 	uint32_t ifindex; /* where it is; 0: not at an interface */
 };
 
+struct msg_load_perf {
+	uint32_t attach; /* index in the plan's attachments */
+	uint32_t cpu;    /* where it samples; else 0 */
+};
+
 struct msg_load_start {
-	uint32_t old_links; /* how many LOAD_OLD_LINK came */
-	uint32_t reserved;
+	uint32_t old_links;   /* how many LOAD_OLD_LINK came, */
+	uint32_t perf_events; /* and LOAD_PERF */
+	uint64_t predecessor; /* handle of the one it replaces; 0: none */
 };
 
 struct msg_load_prog {
@@ -319,7 +340,7 @@ struct msg_load_link {
 	uint32_t attach; /* index in the plan's attachments */
 	uint32_t link_id;
 	uint32_t ifindex; /* the interface it is at; else 0 */
-	uint32_t reserved;
+	uint32_t cpu;     /* perf_event: the processor it samples */
 	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
 };
 

@@ -71,7 +71,16 @@ static const struct sandbox_path agentd_paths[] = {
 	/* perf event ids of tracepoints, the PMU types, kernel facts */
 	{ .path = "/sys/kernel/tracing" },
 	{ .path = "/sys/kernel/debug/tracing" },
-	{ .path = "/sys/bus/event_source/devices" },
+	{ .path = "/sys/bus/event_source/devices/kprobe" },
+	{ .path = "/sys/bus/event_source/devices/uprobe" },
+	/* binaries that uprobes go into, opened for verifyd: what everybody
+	 * may read, and no other place, so that nothing secret is among it */
+	{ .path = "/usr" },
+	{ .path = "/opt" },
+	{ .path = "/bin" },
+	{ .path = "/sbin" },
+	{ .path = "/lib" },
+	{ .path = "/lib64" },
 	{ .path = "/proc/sys/kernel" },
 	{ .path = "/proc/self", .directory_list = true, .pinned = true },
 	/* stdio of a daemon */

@@ -15,6 +15,7 @@
 #include "common/msg.h"
 #include "common/worker.h"
 #include "verifyd/artifact.h"
+#include "verifyd/elf_symbol.h"
 
 struct verifyd {
 	struct worker worker;
@@ -184,6 +185,30 @@ handle_artifact(struct imsg *m, void *ctx)
 	return send_answer(v, m->id, &out);
 }
 
+/* A uprobe's function in a binary of this host, which is foreign, too. */
+static int
+handle_symbol(struct imsg *m, void *ctx)
+{
+	const struct msg_verify_symbol *msg = msg_get_VERIFY_SYMBOL(m);
+	struct msg_verify_symbol_at at = { .attach = msg->attach,
+		.round = msg->round };
+	struct verifyd *v = ctx;
+	int r;
+
+	if (!MSG_TEXT_OK(msg->symbol) || !v->configured)
+		return -EINVAL;
+	r = limit_cpu(v->config.cpu_limit_sec);
+	if (r < 0)
+		return r;
+	if (elf_symbol_offset(
+		m->fd, msg->symbol, &at.offset, at.error, sizeof(at.error)) < 0)
+		at.result = WORK_REFUSED;
+	r = limit_cpu(0);
+	if (r == 0)
+		r = msg_send_VERIFY_SYMBOL_AT(v->worker.agentd, m->id, &at);
+	return r == -EPIPE ? 0 : r;
+}
+
 /*
  * What libraries load lazily must be there before the sandbox closes:
  * algorithms, the character tables of UTF-8 (for names in archives and
@@ -220,6 +245,7 @@ main(void)
 	handlers[MSG_VERIFY_KEYS] = handle_keys;
 	handlers[MSG_VERIFY_PARAMETERS] = handle_parameters;
 	handlers[MSG_VERIFY_ARTIFACT] = handle_artifact;
+	handlers[MSG_VERIFY_SYMBOL] = handle_symbol;
 	status = worker_main(&verifyd.worker, PROC_VERIFY, &ops, &verifyd);
 	memfd_unmap(&verifyd.parameters);
 	keyring_clear(&verifyd.keys);

@@ -125,9 +125,14 @@ static int
 on_link(struct imsg *m, void *ctx)
 {
 	const struct msg_load_link *msg = msg_get_LOAD_LINK(m);
+	struct fake_held *h = fake_get(m->id);
+	uint32_t at = msg->attach;
 
-	fake_get(m->id)->links[msg->attach] = imsg_take_fd(m);
-	fake_get(m->id)->link_ids[msg->attach] = msg->link_id;
+	/* One a processor: the others go where no attachment is. */
+	while (h->links[at] >= 0)
+		at = at == msg->attach ? FAKE_MAX_FDS - 1 : at - 1;
+	h->links[at] = imsg_take_fd(m);
+	h->link_ids[at] = msg->link_id;
 	out("link %u %u", msg->attach, msg->link_id);
 	return 0;
 }

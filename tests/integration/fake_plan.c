@@ -11,10 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agentd/broker_perf.h"
 #include "common/clock.h"
 #include "common/memfd.h"
 #include "common/strnum.h"
 #include "fake_agentd.h"
+#include "verifyd/elf_symbol.h"
 
 struct plan_maker {
 	struct bpf_object *bpf;
@@ -96,6 +98,40 @@ find_global(struct plan_maker *p, const char *name, struct loadplan_write *w)
 	errx(2, "no global %s", name);
 }
 
+/* What plan_probe.c makes of an entry: path:symbol, a symbol, an event. */
+static void
+add_probe(struct plan_maker *p, struct loadplan_attach *a)
+{
+	const char *colon;
+	int r = 0;
+
+	switch (attach_row(a->kind)->target) {
+	case TARGET_KPROBE:
+		a->name_len = (uint32_t)strlen(a->target);
+		break;
+	case TARGET_KPROBES:
+		a->symbols_len = (uint32_t)strlen(a->target) + 1;
+		r = loadplan_add_data(
+		    p->b, a->target, a->symbols_len, &a->symbols_off);
+		break;
+	case TARGET_BINARY:
+		colon = strchr(a->target, ':');
+		a->name_len = (uint32_t)(colon - a->target);
+		a->symbols_len = (uint32_t)strlen(colon + 1);
+		r = loadplan_add_data(
+		    p->b, colon + 1, a->symbols_len, &a->symbols_off);
+		break;
+	case TARGET_EVENT:
+		a->name_len = (uint32_t)strlen(a->target);
+		a->rate = 1000;
+		break;
+	default:
+		break;
+	}
+	if (r < 0)
+		errx(2, "data");
+}
+
 static void
 add_attach(struct plan_maker *p, char *prog, char *kind, char *target,
     const char *flags)
@@ -110,6 +146,7 @@ add_attach(struct plan_maker *p, char *prog, char *kind, char *target,
 	a.kind = i;
 	a.flags = flags == NULL ? 0 : (uint32_t)atoi(flags);
 	str_copy_cut(a.target, sizeof(a.target), target);
+	add_probe(p, &a);
 	loadplan_builder_prog(p->b, a.prog)->autoload = 1;
 	if (loadplan_add_attach(p->b, &a) < 0)
 		errx(2, "attach");
@@ -239,6 +276,7 @@ describe_object(struct plan_maker *p)
 }
 
 static uint32_t old_links;
+static uint64_t predecessor;
 
 static void
 send_old(struct plan_maker *p, const char *key, char *v[4])
@@ -254,6 +292,8 @@ send_old(struct plan_maker *p, const char *key, char *v[4])
 		r = msg_send_LOAD_OLD_LINK(
 		    fake()->bpfd, p->id, &link, dup(from->links[atoi(v[2])]));
 		old_links++;
+	} else if (strcmp(key, "predecessor") == 0) {
+		predecessor = (uint64_t)atoi(v[0]);
 	} else if (strcmp(key, "carry") == 0) {
 		map.index = (uint32_t)map_index(p, v[0]);
 		from = fake_get((uint64_t)atoi(v[1]));
@@ -264,6 +304,57 @@ send_old(struct plan_maker *p, const char *key, char *v[4])
 	}
 	if (r < 0)
 		errx(2, "send old");
+}
+
+/* agentd's broker with verifyd's eyes; false: h->result says why not. */
+static bool
+open_events(struct fake_held *h, struct broker_events *events)
+{
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	_cleanup_(probes_free) struct probes *probes = NULL;
+	char *error = h->result.error;
+	struct loadplan plan;
+	char symbol[AEGIS_TARGET_SIZE] = "";
+	const char *what;
+	uint32_t i;
+	int r;
+
+	memset(events, 0, sizeof(*events));
+	if (memfd_map(h->plan, AEGIS_PLAN_MAX, &map) < 0 ||
+	    loadplan_check(map.data, map.len, &plan, &what) < 0)
+		return true; /* that is for bpfd to find out */
+	r = probes_open(&plan, &probes, error, AEGIS_TEXT_SIZE);
+	for (i = 0; r == 0 && i < plan.header->attach_count; i++) {
+		if (probes == NULL || !probes->sites[i].waiting)
+			continue;
+		memcpy(symbol, plan.data + plan.attaches[i].symbols_off,
+		    plan.attaches[i].symbols_len);
+		r = elf_symbol_offset(probes->sites[i].fd, symbol,
+		    &probes->sites[i].offset, error, AEGIS_TEXT_SIZE);
+		probes->sites[i].waiting = false;
+	}
+	if (r == 0)
+		r = broker_open_events(
+		    &plan, probes, events, error, AEGIS_TEXT_SIZE);
+	h->done = r < 0;
+	h->result.result = r < 0 ? WORK_REFUSED : WORK_OK;
+	return r == 0;
+}
+
+static void
+send_events(uint64_t id, struct broker_events *events)
+{
+	struct msg_load_perf msg = { 0 };
+	size_t i;
+
+	for (i = 0; i < events->count; i++) {
+		msg.attach = events->items[i].attach;
+		msg.cpu = events->items[i].cpu;
+		if (msg_send_LOAD_PERF(fake()->bpfd, id, &msg,
+			fd_steal(&events->items[i].fd)) < 0)
+			errx(2, "send event");
+	}
+	broker_events_release(events);
 }
 
 static int
@@ -298,6 +389,7 @@ fake_start(uint64_t id, const char *path, const char *args)
 	struct msg_load_start start = { 0 };
 	uint32_t i = 0;
 	struct bpf_program *prog;
+	struct broker_events events;
 	bool attaches = strstr(args, "attach=") != NULL;
 
 	fake_clear(p.h);
@@ -313,6 +405,11 @@ fake_start(uint64_t id, const char *path, const char *args)
 			loadplan_builder_prog(p.b, i++)->autoload = 1;
 	each_key(&p, add_key);
 	p.h->plan = loadplan_finish(p.b);
+	if (!open_events(p.h, &events)) {
+		loadplan_builder_free(p.b);
+		bpf_object__close(p.bpf);
+		return NULL;
+	}
 	(void)snprintf(
 	    object.artifact_id, sizeof(object.artifact_id), "artifact-%lu", id);
 	memcpy(plan.artifact_id, object.artifact_id, sizeof(plan.artifact_id));
@@ -323,8 +420,12 @@ fake_start(uint64_t id, const char *path, const char *args)
 	    msg_send_LOAD_PLAN(fake()->bpfd, id, &plan, dup(p.h->plan)) < 0)
 		return "bpfd is gone";
 	old_links = 0;
+	predecessor = 0;
 	each_key(&p, send_old);
 	start.old_links = old_links;
+	start.perf_events = (uint32_t)events.count;
+	start.predecessor = predecessor;
+	send_events(id, &events);
 	if (msg_send_LOAD_START(fake()->bpfd, id, &start) < 0)
 		return "bpfd is gone";
 	loadplan_builder_free(p.b);

@@ -38,6 +38,7 @@
 static char cgroup_root[256];
 static char cgroup_path[512];
 static char cgroup_name[64];
+static char self[AEGIS_TARGET_SIZE]; /* this binary: and a symbol in it */
 
 static void
 find_cgroup_root(void)
@@ -51,6 +52,31 @@ find_cgroup_root(void)
 			return;
 	}
 	errx(2, "no cgroup2 is mounted");
+}
+
+/* This test is in no sandbox: any place will do. */
+static void
+find_self(void)
+{
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 16);
+
+	if (n <= 0)
+		err(2, "/proc/self/exe");
+	(void)strcpy(self + n, ":probe_me");
+}
+
+/* Not every machine has tracefs mounted; ours alone, if so. */
+static void
+mount_tracefs(void)
+{
+	const char *at = "/sys/kernel/tracing";
+
+	if (access("/sys/kernel/tracing/events", F_OK) == 0)
+		return;
+	if (unshare(CLONE_NEWNS) == -1 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+	    mount("tracefs", at, "tracefs", 0, NULL) == -1)
+		warn("%s", at);
 }
 
 static void
@@ -132,6 +158,25 @@ use_files(void)
 	(void)close(fd);
 }
 
+/* What uprobes are put into. */
+__attribute__((noinline, used)) int probe_me(int value);
+int
+probe_me(int value)
+{
+	__asm__ volatile("" : "+r"(value));
+	return value + 1;
+}
+
+/* Busy for a few ticks of a sampling clock. */
+static void
+use_processor(void)
+{
+	volatile unsigned int n;
+
+	for (n = 0; n < 100000000; n++)
+		continue;
+}
+
 /* Everything there is, from inside the cgroup. */
 static void
 trigger(void)
@@ -151,6 +196,8 @@ trigger(void)
 		use_sockets(AF_INET);
 		use_sockets(AF_INET6);
 		use_files();
+		(void)probe_me(1);
+		use_processor();
 		_exit(0);
 	}
 	if (waitpid(pid, &status, 0) == -1 || status != 0)
@@ -165,6 +212,19 @@ target_of(uint32_t kind)
 	if (kind == ATTACH_TP_BTF || kind == ATTACH_RAW_TP)
 		return "sched_switch";
 	switch (attach_row(kind)->target) {
+	case TARGET_KPROBE:
+	case TARGET_KPROBES:
+		return "vfs_read";
+	case TARGET_TRACEPOINT:
+		return "sched/sched_process_fork";
+	case TARGET_BINARY:
+		return self;
+	case TARGET_EVENT:
+		return "cpu-clock";
+	case TARGET_HOOK:
+		return "ipv4/local_out";
+	case TARGET_NETNS:
+		return "netns";
 	case TARGET_INTERFACE:
 		return "lo";
 	case TARGET_CGROUP:
@@ -273,6 +333,8 @@ main(int argc, char **argv)
 	    cgroup_name);
 	if (mkdir(cgroup_path, 0755) == -1)
 		err(2, "%s", cgroup_path);
+	find_self();
+	mount_tracefs();
 	if (unshare(CLONE_NEWNET) == -1)
 		err(2, "unshare");
 	loopback_up();

@@ -4,6 +4,7 @@
  * doing nothing but count: the object of loader_table.
  */
 #include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
@@ -72,5 +73,15 @@ TRACE("fexit/vfs_read", FEXIT, 0)
 TRACE("fmod_ret/security_file_open", FMOD_RET, 0)
 TRACE("tp_btf/sched_switch", TP_BTF, 0)
 COUNT("raw_tp/sched_switch", RAW_TP, struct bpf_raw_tracepoint_args, 0)
+COUNT("tp/sched/sched_process_fork", TRACEPOINT, void, 0)
+COUNT("kprobe/vfs_read", KPROBE, struct pt_regs, 0)
+COUNT("kretprobe/vfs_read", KRETPROBE, struct pt_regs, 0)
+COUNT("kprobe.multi/vfs_read", KPROBE_MULTI, struct pt_regs, 0)
+COUNT("kretprobe.multi/vfs_read", KRETPROBE_MULTI, struct pt_regs, 0)
+COUNT("uprobe", UPROBE, struct pt_regs, 0)
+COUNT("uretprobe", URETPROBE, struct pt_regs, 0)
+COUNT("perf_event", PERF_EVENT, struct bpf_perf_event_data, 0)
+COUNT("sk_lookup", SK_LOOKUP, struct bpf_sk_lookup, SK_PASS)
+COUNT("netfilter", NETFILTER, void, 1 /* NF_ACCEPT */)
 
 char _license[] SEC("license") = "GPL";
