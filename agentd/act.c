@@ -8,6 +8,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/events.h"
+#include "agentd/handover.h"
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_verify.h"
 #include "common/log.h"
@@ -183,6 +184,9 @@ agent_act(struct agent *agent)
 	save(agent);
 	publish_soon(agent);
 	tell_ready(agent);
+	if (agent->handing_over && fleet_is_settled(&agent->fleet) &&
+	    events_waiting(agent->events) == 0)
+		handover_finish(agent);
 	if (agent->stopping && !agent->stopped &&
 	    fleet_is_empty(&agent->fleet) && events_waiting(agent->events) == 0)
 		agent_stopped(agent);

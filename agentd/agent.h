@@ -24,6 +24,7 @@ struct event_queue;
 struct notify;
 struct spawn;
 struct control;
+struct listenfd;
 
 /* What the workers last said of themselves, for health and metrics. */
 struct observed {
@@ -59,6 +60,9 @@ struct agent {
 	struct notify *notify;
 	struct observed observed;
 	struct moment started;
+	/* From the service manager's store, until they are taken up. */
+	struct listenfd *stored;
+	size_t stored_count;
 	/* Directories that live as long as agentd. */
 	int state_dir;
 	int cache_dir;
@@ -80,7 +84,7 @@ struct agent {
 	struct event *watchdog_event;
 	struct event *publish_event;
 	struct event *stop_event; /* the last moment of a shutdown */
-	struct event *signals[3];
+	struct event *signals[4];
 	uint64_t sample_round;
 	uint32_t probe_round; /* peer_probe.c */
 	uint64_t snapshot_generation;
@@ -88,7 +92,8 @@ struct agent {
 	bool state_failing; /* the last write failed */
 	bool acting;        /* agent_act() is at work */
 	bool snapshot_dirty;
-	bool told_ready; /* the service manager knows that we can work */
+	bool told_ready;   /* the service manager knows that we can work */
+	bool handing_over; /* to the agentd after this one: handover.h */
 	bool stopping;
 	bool stopped;
 	int exit_status;

@@ -12,6 +12,7 @@
 #include "agentd/agent.h"
 #include "agentd/control.h"
 #include "agentd/events.h"
+#include "agentd/handover.h"
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_verify.h"
 #include "agentd/spawn.h"
@@ -105,6 +106,11 @@ handle_stop_limit(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *agent = arg;
 
+	if (agent->handing_over) {
+		/* What is half done is not handed over, and goes. */
+		handover_finish(agent);
+		return;
+	}
 	log_warn("shutdown takes too long: %zu events are not accepted, the "
 		 "rest is closed with the process",
 	    events_waiting(agent->events));
@@ -118,6 +124,7 @@ agent_stop(struct agent *agent)
 
 	if (agent->stopping)
 		return;
+	agent->handing_over = false;
 	agent->stopping = true;
 	(void)notify_stopping(agent->notify, "detaching programs");
 	log_info("shutting down: %u programs are detached",
@@ -142,6 +149,11 @@ handle_signal(evutil_socket_t signo, short what, void *arg)
 		return;
 	}
 	log_info("received SIG%s", sigabbrev_np((int)signo));
+	if (signo == SIGUSR1) {
+		handover_begin(agent);
+		agent_act(agent);
+		return;
+	}
 	agent_stop(agent);
 }
 
@@ -217,7 +229,7 @@ agent_arm_timers(struct agent *agent)
 static void
 make_events(struct agent *agent)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 	struct event *deadline;
 	size_t i;
 
@@ -261,7 +273,8 @@ release(struct agent *agent)
 	struct event *const events[] = { agent->deadline_event,
 		agent->sample_event, agent->heartbeat_event,
 		agent->watchdog_event, agent->publish_event, agent->stop_event,
-		agent->signals[0], agent->signals[1], agent->signals[2] };
+		agent->signals[0], agent->signals[1], agent->signals[2],
+		agent->signals[3] };
 	struct artifact *a;
 	size_t i;
 
@@ -294,6 +307,7 @@ run(struct agent *agent)
 	agent->base = event_base_new();
 	if (agent->base == NULL)
 		fatal("out of memory");
+	handover_collect(agent);
 	/* First of all: the other half must not inherit what comes now. */
 	if (spawn_fork(&agent->spawn, agent->base, &options, &spawn_handlers,
 		agent, text, sizeof(text)) < 0)
@@ -303,11 +317,15 @@ run(struct agent *agent)
 	agent->events = events_new();
 	if (closer_new(&agent->closer, agent->base, handle_unloaded, agent) < 0)
 		fatal("cannot start the closer thread");
+	handover_take_up(agent);
 	startup_close_sandbox(agent);
 	proc_init(agent);
 	proc_start_all(agent);
 	agent_arm_timers(agent);
 	start_watchdog(agent);
+	/* What was taken up may be over its time already. */
+	fleet_tick(&agent->fleet, moment_now());
+	agent_act(agent);
 	log_info(
 	    "agentd %s started, host %s", AEGIS_VERSION, agent->config.host_id);
 	(void)event_base_dispatch(agent->base);

@@ -61,6 +61,7 @@ struct fleet {
 	uint64_t next_handle;
 	uint64_t next_load_order;
 	bool stopping;
+	bool settling;  /* a restart is near: begin nothing new */
 	bool list_seen; /* a good list has come since start */
 	/* Which workers can take work: set by the shell. */
 	bool can_fetch;
@@ -176,7 +177,33 @@ int fleet_pardon(
 /* Shutdown: nothing new, everything out. */
 void fleet_stop(struct fleet *f, struct moment now);
 
+/* ---- settle.c: over a restart of agentd ---- */
+
+struct handover_artifact;
+
+/* Begin nothing new but what is needed to finish what has begun. */
+void fleet_settle(struct fleet *f);
+/* Is nothing half done? */
+bool fleet_is_settled(const struct fleet *f);
+
+/* A as the record has it, but for descriptors; false: it has no place there. */
+bool fleet_describe(const struct artifact *a, struct handover_artifact *h);
+
+/*
+ * Go on with an artifact of the record (checked), whose descriptors are all
+ * there.  NULL with *WHY (static): the state file speaks against it.
+ */
+struct artifact *fleet_adopt(struct fleet *f, const struct handover_artifact *h,
+    const uint8_t *params, const struct verified *v, struct moment now,
+    const char **why) _must_check_;
+void fleet_resume(
+    struct fleet *f, uint64_t next_handle, uint64_t next_load_order);
+
 /* ---- shared by the files of the fleet ---- */
+
+/* What the plan says of A's limits in time and counters. */
+void fleet_accept_plan(
+    struct fleet *f, struct artifact *a, const struct verified *v);
 
 void fleet_act(
     struct fleet *f, enum action_type type, const struct artifact *a);

@@ -163,8 +163,8 @@ check_policy(struct fleet *f, struct artifact *a, const struct verified *v,
 	return check_downgrade(e, known, v->sequence, text, size);
 }
 
-static void
-accept_plan(struct fleet *f, struct artifact *a, const struct verified *v)
+void
+fleet_accept_plan(struct fleet *f, struct artifact *a, const struct verified *v)
 {
 	a->max_ttl_sec =
 	    v->max_ttl_sec > INT64_MAX ? INT64_MAX : (int64_t)v->max_ttl_sec;
@@ -231,7 +231,7 @@ fleet_verified(struct fleet *f, struct artifact *a, enum work_result result,
 			result = WORK_REFUSED;
 	}
 	if (result == WORK_OK) {
-		accept_plan(f, a, v);
+		fleet_accept_plan(f, a, v);
 		find_named_predecessor(f, a);
 		remember_accepted(f, a, v, now);
 		enter_stage(a, STATUS_LOADING);

@@ -212,6 +212,7 @@ hand_out_load(struct fleet *f, struct moment now)
 	/* Bringing something back goes before everything new. */
 	TAILQ_FOREACH (a, &f->artifacts, entry)
 		if (is_due(a, STATUS_LOADING, now) &&
+		    (a->restoring || !f->settling) &&
 		    (due == NULL || (a->restoring && !due->restoring)))
 			due = a;
 	if (due != NULL && make_room(f, due))
@@ -265,10 +266,11 @@ fleet_tick(struct fleet *f, struct moment now)
 	look_again(f, now);
 	end_probations(f, now);
 	enforce_deadlines(f, now);
-	bring_back_evicted(f);
-	if (f->can_fetch)
+	if (!f->settling)
+		bring_back_evicted(f);
+	if (f->can_fetch && !f->settling)
 		hand_out_fetches(f, now);
-	if (f->can_verify)
+	if (f->can_verify && !f->settling)
 		hand_out_verification(f, now);
 	if (f->can_load)
 		hand_out_load(f, now);

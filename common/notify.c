@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/notify.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -255,4 +256,28 @@ notify_remove_fd(struct notify *n, const char *name)
 		return -EINVAL;
 	(void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	return send_text(n, text, -1, true);
+}
+
+int
+notify_barrier(struct notify *n, int limit_msec)
+{
+	int ends[2], r;
+	struct pollfd p;
+
+	if (n == NULL)
+		return 0;
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -errno;
+	/* The manager closes its copy when it comes to this word. */
+	r = send_text(n, "BARRIER=1", ends[1], true);
+	(void)close(ends[1]);
+	p = (struct pollfd){ .fd = ends[0] };
+	if (r == 0) {
+		do {
+			r = poll(&p, 1, limit_msec);
+		} while (r == -1 && errno == EINTR);
+		r = r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
+	}
+	(void)close(ends[0]);
+	return r;
 }

@@ -54,4 +54,10 @@ int notify_store_fd(
     struct notify *n, const char *name, int fd, bool poll) _must_check_;
 int notify_remove_fd(struct notify *n, const char *name);
 
+/*
+ * Wait until the manager has dealt with all that was said before.  0,
+ * -ETIMEDOUT after LIMIT_MSEC, or -errno.
+ */
+int notify_barrier(struct notify *n, int limit_msec) _must_check_;
+
 #endif

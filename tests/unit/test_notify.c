@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "tests/unit/unit.h"
@@ -264,6 +265,32 @@ START_TEST (a_manager_that_does_not_read) {
 }
 END_TEST
 
+START_TEST (a_barrier_is_waited_for) {
+	int fd = begin('@'), passed = -1, second;
+	struct notify *n;
+
+	ck_assert_int_eq(notify_open(&n), 0);
+	/* Nobody has dealt with it yet. */
+	ck_assert_int_eq(notify_barrier(n, 10), -ETIMEDOUT);
+	ck_assert_str_eq(receive(fd, &passed), "BARRIER=1");
+	ck_assert_int_ge(passed, 0);
+	(void)close(passed);
+	/* Another process does now. */
+	second = fork();
+	if (second == 0) {
+		while (strcmp(receive(fd, &passed), "BARRIER=1") != 0)
+			continue;
+		_exit(0);
+	}
+	ck_assert_int_eq(notify_barrier(n, 10000), 0);
+	ck_assert_int_eq(notify_barrier(NULL, 0), 0);
+	(void)waitpid(second, NULL, 0);
+	notify_free(n);
+	end(fd);
+}
+END_TEST
+
 UNIT_MAIN("notify", words_arrive, without_a_manager_nothing_happens,
     bad_addresses, the_watchdog_is_for_this_process, descriptors_are_stored,
-    a_manager_that_comes_back, a_manager_that_does_not_read)
+    a_manager_that_comes_back, a_manager_that_does_not_read,
+    a_barrier_is_waited_for)

@@ -35,6 +35,7 @@ class Agent:
         self.host_id = "host-test"
         self.process = None
         self.launcher = []  # what execs the program, if not we
+        self.manager = None  # manager.Manager: it starts the process
         self._lines = []
         self._thread = None
         self.environment = {
@@ -68,10 +69,15 @@ class Agent:
     # --- its life ---
 
     def start(self, ready=True):
-        self.process = subprocess.Popen(
-            [*self.launcher, self.program], env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=self.directory)
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                   "stderr": subprocess.STDOUT, "cwd": self.directory}
+        if self.manager is not None:
+            self.process = self.manager.spawn(self.program, self.environment,
+                                              **options)
+        else:
+            self.process = subprocess.Popen(
+                [*self.launcher, self.program], env=self.environment,
+                **options)
         self._thread = threading.Thread(
             target=self._collect, args=(self.process.stdout,), daemon=True)
         self._thread.start()

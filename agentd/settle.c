@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The fleet over a restart of agentd: begin nothing new, then go on from the
+ * record of the agentd before.
+ */
+#include <string.h>
+
+#include "agentd/fleet.h"
+#include "agentd/handover.h"
+
+void
+fleet_settle(struct fleet *f)
+{
+	f->settling = true;
+}
+
+bool
+fleet_is_settled(const struct fleet *f)
+{
+	const struct artifact *a;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (a->status == STATUS_UNLOADING || a->rolling_back ||
+		    a->restoring || (a->status == STATUS_LOADING && a->working))
+			return false;
+	return true;
+}
+
+bool
+fleet_describe(const struct artifact *a, struct handover_artifact *h)
+{
+	/* In the kernel, or kept for coming back without a download. */
+	if (!artifact_is_loaded(a) &&
+	    (a->status != STATUS_UNLOADED ||
+		(!a->evicted && a->successor == 0)))
+		return false;
+	memset(h, 0, sizeof(*h));
+	h->listing = a->listing;
+	h->handle = a->handle;
+	h->predecessor = a->predecessor;
+	h->successor = a->successor;
+	h->load_order = a->load_order;
+	h->loaded_boot_ns = a->loaded_boot_ns;
+	h->loaded_wall_ns = a->loaded_wall_ns;
+	h->sampled_boot_ns = a->sampled_boot_ns;
+	h->sampled_wall_ns = a->sampled_wall_ns;
+	h->watch_due_boot_ns = a->watch.due_boot_ns;
+	h->watch_threshold = (uint32_t)a->watch.threshold;
+	h->telemetry = a->telemetry;
+	h->status = (uint32_t)a->status;
+	h->unload_reason = (uint32_t)a->unload_reason;
+	h->missing_polls = a->missing_polls;
+	h->flags = (a->listed ? HANDOVER_LISTED : 0u) |
+	    (a->evicted ? HANDOVER_EVICTED : 0u) |
+	    (a->has_packet_counter ? HANDOVER_PACKETS : 0u);
+	return true;
+}
+
+/* What the state file says against going on with it; NULL: nothing. */
+static const char *
+check_state(const struct state_artifact *s)
+{
+	if (s == NULL)
+		return "the state file does not know it";
+	if (s->tombstone != 0)
+		return "the state file says that it has ended";
+	if (s->first_loaded_wall_ns == 0)
+		return "the state file says that it was never loaded";
+	return NULL;
+}
+
+struct artifact *
+fleet_adopt(struct fleet *f, const struct handover_artifact *h,
+    const uint8_t *params, const struct verified *v, struct moment now,
+    const char **why)
+{
+	const struct state_artifact *s = state_artifact_find(
+	    f->state, h->listing.artifact_id, h->listing.sha256);
+	struct artifact *a;
+
+	*why = check_state(s);
+	if (*why != NULL)
+		return NULL;
+	a = fleet_add(f, &h->listing, params);
+	a->handle = h->handle;
+	a->listed = h->flags & HANDOVER_LISTED;
+	a->evicted = h->flags & HANDOVER_EVICTED;
+	a->has_packet_counter = h->flags & HANDOVER_PACKETS;
+	a->missing_polls = h->missing_polls;
+	a->status = (enum program_status)h->status;
+	a->unload_reason = (enum unload_reason)h->unload_reason;
+	a->predecessor = h->predecessor;
+	a->successor = h->successor;
+	a->load_order = h->load_order;
+	a->loaded_boot_ns = h->loaded_boot_ns;
+	a->loaded_wall_ns = h->loaded_wall_ns;
+	a->telemetry = h->telemetry;
+	a->sampled_boot_ns = h->sampled_boot_ns;
+	a->sampled_wall_ns = h->sampled_wall_ns;
+	a->watch.threshold = (enum threshold)h->watch_threshold;
+	a->watch.due_boot_ns = h->watch_due_boot_ns;
+	a->ever_loaded = true;
+	a->first_loaded_boot_ns =
+	    now.boot_ns - state_age_ns(s, now.boot_ns, now.wall_ns, f->boot_id);
+	fleet_accept_plan(f, a, v);
+	return a;
+}
+
+void
+fleet_resume(struct fleet *f, uint64_t next_handle, uint64_t next_load_order)
+{
+	/* Handles and orders of what was taken up are not given out again. */
+	if (f->next_handle < next_handle)
+		f->next_handle = next_handle;
+	if (f->next_load_order < next_load_order)
+		f->next_load_order = next_load_order;
+}
