@@ -87,8 +87,8 @@ struct handover_link {
 	uint32_t artifact; /* index */
 	uint32_t attach;   /* of its plan */
 	uint32_t link_id;
-	uint32_t ifindex;   /* 0: not at an interface */
-	char interface[16]; /* "" */
+	uint32_t ifindex;                  /* 0: not at an interface */
+	char interface[AEGIS_IFNAME_SIZE]; /* "" */
 };
 
 /* A checked record: pointers into the mapping. */

@@ -75,13 +75,13 @@ put(int *place, int *fd)
 		*place = fd_steal(fd);
 }
 
+/* One that is there twice is closed. */
 static void
 put_link(struct custody *c, const struct handover_link *l, int *fd)
 {
-	if (c->links[l->attach] >= 0)
-		return;
-	c->links[l->attach] = fd_steal(fd);
-	c->link_ids[l->attach] = l->link_id;
+	if (custody_add_link(c, l->attach, l->ifindex, l->interface,
+		fd_steal(fd), l->link_id) < 0)
+		log_warn("link %u is there twice: closed", l->link_id);
 }
 
 static void
@@ -192,11 +192,9 @@ check_whole(const struct takeup *t, uint32_t i)
 	    strcmp(c->loadplan.header->artifact_version, h->listing.version) !=
 		0)
 		return "its plan is another artifact's";
-	if (count_fds(c->links, nitems(c->links)) != count_links(&t->record, i))
+	if (c->link_count != count_links(&t->record, i))
 		return "a link is missing";
-	if (h->status != STATUS_UNLOADED &&
-	    count_fds(c->links, nitems(c->links)) !=
-		c->loadplan.header->attach_count)
+	if (h->status != STATUS_UNLOADED && !custody_is_complete(c))
 		return "an attachment is missing";
 	if (count_fds(c->progs, nitems(c->progs)) !=
 	    count_ids(h->prog_ids, nitems(h->prog_ids)))
