@@ -13,6 +13,9 @@
 /* A write that the broker does not take for so long ends the connection. */
 #define WRITE_DEADLINE_MS 10000
 
+/* What nats.c writes at once: a batch in a few calls. */
+#define IO_BUFFER (256 << 10)
+
 /* What nats.c may hold back for us while it reconnects: we hold it better. */
 #define RECONNECT_BUFFER 1
 
@@ -208,6 +211,7 @@ make_options(struct broker *b, natsOptions **out)
 	SET(natsOptions_SetReconnectJitter(
 	    opts, RECONNECT_JITTER, RECONNECT_JITTER));
 	SET(natsOptions_SetReconnectBufSize(opts, RECONNECT_BUFFER));
+	SET(natsOptions_SetIOBufSize(opts, IO_BUFFER));
 	SET(natsOptions_SetPingInterval(opts, PING_INTERVAL_MS));
 	SET(natsOptions_SetMaxPingsOut(opts, PINGS_OUT));
 	SET(natsOptions_SetWriteDeadline(opts, WRITE_DEADLINE_MS));

@@ -4,7 +4,7 @@
 #include "common/clock.h"
 
 /* Bytes between two round trips: what a stalled broker can hold up. */
-#define CHUNK_BYTES (512u << 10)
+#define CHUNK_BYTES (4u << 20)
 
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "bpf-progs/include/aegis/event.h"
 #include "common/clock.h"
 #include "telemd/event_id.h"
 #include "telemd/telemd.h"
@@ -15,6 +16,9 @@
 /* A batch: at most so many events and so many bytes. */
 #define BATCH_EVENTS 1024
 #define BATCH_BYTES  (512u << 10)
+
+/* What an event takes at first guess, over its fixed pieces. */
+#define EVENT_GUESS 384
 
 static void handle_tick(evutil_socket_t fd, short what, void *arg);
 
@@ -263,6 +267,24 @@ fill_batch(struct telemd *t, struct program_ring *pr, struct batch *b)
 	return true;
 }
 
+/* A batch with room for what is there: growing it would copy it. */
+static struct batch *
+new_batch(const struct program_ring *pr)
+{
+	struct batch *b = batch_new(EVENT_VIOLATION);
+	size_t count = ring_unread(&pr->ring) / sizeof(struct aegis_event) + 1;
+	size_t each = EVENT_GUESS + sizeof(struct record) +
+	    pr->format.data_head.len + pr->format.metadata_head.len;
+
+	if (count > BATCH_EVENTS)
+		count = BATCH_EVENTS;
+	if (b != NULL && !jsonbuf_reserve(&b->buf, count * each)) {
+		batch_free(b);
+		return NULL;
+	}
+	return b;
+}
+
 /* Read one ring.  True: there was something. */
 static bool
 read_ring(struct telemd *t, struct program_ring *pr)
@@ -274,7 +296,7 @@ read_ring(struct telemd *t, struct program_ring *pr)
 		if (pr->broken || ring_unread(&pr->ring) == 0 ||
 		    !pipeline_has_room(&t->pipeline))
 			return any;
-		b = batch_new(EVENT_VIOLATION);
+		b = new_batch(pr);
 		if (b == NULL)
 			return any;
 		full = fill_batch(t, pr, b);

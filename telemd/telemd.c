@@ -4,6 +4,7 @@
  */
 #include "telemd/telemd.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,13 @@
 #include "common/memfd.h"
 
 #define STATE_PERIOD_SEC 2
+
+/*
+ * Batches come and go a hundred times a second: what they used stays with the
+ * process, else every page of the next one is a fault.
+ */
+#define MALLOC_KEEP (4 << 20)
+#define MALLOC_MMAP (2 << 20)
 
 /* How long the end may take: the last events get this much time. */
 #define STOP_SEC 2
@@ -162,8 +170,16 @@ telemd_start(struct worker *w)
 	}
 	if (r < 0)
 		return r;
-	/* OpenSSL reads its configuration file: now, or not at all. */
-	if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) != 1)
+	/*
+	 * OpenSSL reads its configuration file: now, or not at all.  It leaves
+	 * no exit handler: as it begins before nats.c its handler would run
+	 * after that of nats.c, which frees OpenSSL's list of compression
+	 * methods with sk_SSL_COMP_free() and leaves the pointer to it, so that
+	 * OPENSSL_cleanup() frees it again (seen with 3.4.1 in valgrind, told
+	 * as nats.c issue 904).
+	 */
+	if (OPENSSL_init_crypto(
+		OPENSSL_INIT_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1)
 		log_warn("OpenSSL could not read its configuration");
 	return 0;
 }
@@ -276,6 +292,8 @@ main(void)
 	static struct telemd t = { .spool_dir = -1 };
 	int status;
 
+	(void)mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
+	(void)mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP);
 	TAILQ_INIT(&t.pending);
 	TAILQ_INIT(&t.rings.list);
 	spool_init(&t.spool);
@@ -285,8 +303,8 @@ main(void)
 	status = worker_main(&t.worker, PROC_TELEM, &ops, &t);
 	/*
 	 * Not exit(3): threads of nats.c may still be on their way out, and
-	 * with TLS the exit handlers of nats.c 3.4 and OpenSSL 3 were seen to
-	 * corrupt the heap.  Nothing is left that the kernel does not free.
+	 * one that waits for a broker or a disk would meet exit handlers that
+	 * free what it uses.  Nothing is left that the kernel does not free.
 	 */
 	_exit(status);
 }

@@ -15,8 +15,8 @@
 #include "telemd/spool.h"
 
 #define EVENT_BYTES 350
-#define GROUP       256 /* what came while the last group was synced */
-#define GROUPS      40
+#define GROUP       1024 /* what comes in 20 ms at the goal: a sync or two */
+#define GROUPS      10
 #define GOAL        50000
 
 /* One batch an event, as agentd's come. */
