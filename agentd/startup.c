@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/memfd.h"
 #include "common/notify.h"
+#include "common/pubkey.h"
 #include "common/sandbox.h"
 
 extern char **environ;
@@ -293,8 +294,12 @@ startup_close_sandbox(struct agent *agent)
 	if (sandbox_grant_dir(&grants, agent->state_dir, true) < 0)
 		fatal("sandbox: too many directories");
 	grant_directory_of(&grants, c->control_socket, true);
-	if (strncmp(c->public_key, "file:", 5) == 0)
-		grant_directory_of(&grants, c->public_key + 5, false);
+	if (pubkey_is_file(c->public_key))
+		grant_directory_of(&grants, pubkey_file(c->public_key), false);
+	/* Each telemd is given the key anew. */
+	if (pubkey_is_file(c->rollback_signal_key))
+		grant_directory_of(
+		    &grants, pubkey_file(c->rollback_signal_key), false);
 	for (i = 0; i < nitems(files); i++)
 		grant_directory_of(&grants, files[i], false);
 	r = sandbox_enter(PROC_AGENTD, &grants);

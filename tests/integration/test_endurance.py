@@ -8,15 +8,18 @@ connection or its process comes again, with the event_id and, unless it went
 through agentd again, the seq that it had.  So the tests take the first
 arrival of each event_id, and check apart how many came twice, and when."""
 
+import base64
+import datetime
 import json
 import os
 import random
 import re
 import signal
+import subprocess
 import threading
 import time
 
-from aegis import kernel, wait
+from aegis import nkeys, wait
 # pylint: disable=unused-import
 from aegis.telemd import (Server, Subscriber, Telemd, make, request, seqs,
                           server, spool, things)  # noqa: F401
@@ -326,3 +329,60 @@ def test_breach_to_unload(make_agent, tree, nats, client, counter, cgroup):
     assert 1 <= took < 2 + 1 + 0.2 + 2
     assert client.wait_event("program_rolled_back", artifact.id)
     assert status_times(client, artifact.id, "completed")
+
+
+def test_signal_key_from_a_file(make_agent, tree, nats, client, counter,
+                                work_dir):
+    """The agent reads the file that AGENT_ROLLBACK_SIGNAL_KEY names, and
+    lets pass what that key has signed."""
+    signer = nkeys.NKey(work_dir, "signer", nkeys.USER)
+    public = os.path.join(work_dir, "signer.pub")
+    subprocess.run(["openssl", "pkey", "-in", signer.path, "-pubout", "-out",
+                    public], check=True)
+    agent = make_agent(tree.url, nats.url,
+                       rollback_signal_key="file:" + public).start()
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    subject = f"orchestrator.rollback.{agent.host_id}"
+    body = json.dumps({"artifact_id": artifact.id})
+    refused = request(nats.url, subject, body)
+    assert refused["status"] == "rejected" and "signed" in refused["error"]
+    stamp = datetime.datetime.now(datetime.timezone.utc).strftime(
+        "%Y-%m-%dT%H:%M:%SZ")
+    signature = base64.b64encode(
+        signer.sign(f"{subject}\n{stamp}\n{body}".encode())).decode()
+    headers = (f"Aegis-Time:{stamp}", f"Aegis-Signature:{signature}")
+    assert request(nats.url, subject, body,
+                   headers=headers)["status"] == "accepted"
+    agent.wait_status(artifact.id, "rolled_back")
+    # the same again is a replay
+    again = request(nats.url, subject, body, headers=headers)
+    assert again["status"] == "rejected" and "before" in again["error"]
+
+
+def sent(agent):
+    """How many program_loaded the broker took, of /metrics."""
+    counters = agent.get("/metrics")[1]["counters"]
+    return counters["events_sent"].get("program_loaded", 0)
+
+
+def test_counters_go_on_when_telemd_is_replaced(agent, tree, counter):
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    before = wait.until(lambda: sent(agent), "it is counted", 15)
+    old = agent.workers()["telemd"]
+    os.kill(old, signal.SIGKILL)
+    wait.until(lambda: agent.workers().get("telemd") not in (None, old),
+               "a new telemd", 40)
+    second = counter(name="it_second")
+    tree.publish(artifact, second)
+    agent.wait_running(second)
+    seen = []
+
+    def grown():
+        seen.append(sent(agent))
+        return seen[-1] > before
+    wait.until(grown, lambda: f"more than {before}: {seen}", 20)
+    assert min(seen) >= before

@@ -215,9 +215,10 @@ def seqs(events):
     return [e["metadata"]["seq"] for e in events]
 
 
-def request(url, subject, data, timeout=3, env=None):
+def request(url, subject, data, timeout=3, env=None, headers=()):
     out = subprocess.run(
-        [tool("natspub"), url, subject, data, "-r", str(timeout)],
+        [tool("natspub"), url, subject, data, "-r", str(timeout),
+         *(word for h in headers for word in ("-H", h))],
         capture_output=True, text=True, env={**os.environ, **(env or {})})
     assert out.returncode == 0, out.stderr
     return json.loads(out.stdout)
