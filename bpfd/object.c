@@ -104,11 +104,18 @@ set_type(struct object *o, struct bpf_program *p, uint32_t index)
 	const struct loadplan_prog *want = &o->plan->progs[index];
 	uint32_t type = want->prog_type;
 	enum bpf_attach_type expected;
+	enum attach_kind by_section;
+	const char *target;
 	int kind;
 
 	kind = planned_kind(o, index);
 	if (kind < -1)
 		return kind;
+	/* Loaded only, of a section that is newer than this libbpf. */
+	if (kind < 0 && type == BPF_PROG_TYPE_UNSPEC &&
+	    attach_from_section(
+		bpf_program__section_name(p), &by_section, &target) == 0)
+		kind = (int)by_section;
 	if (kind >= 0)
 		type = attach_prog_type((uint32_t)kind);
 	if (want->prog_type != BPF_PROG_TYPE_UNSPEC && type != want->prog_type)

@@ -103,6 +103,8 @@ send_links(struct imsg_channel *agentd, struct load *l)
 		}
 	}
 	for (i = 0; i < l->perf_count && r == 0; i++) {
+		if (l->perfs[i].link_fd < 0)
+			continue; /* it failed before it came to that */
 		msg = (struct msg_load_link){
 			.attach = l->perfs[i].attach,
 			.link_id = l->perfs[i].link_id,
