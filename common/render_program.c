@@ -107,6 +107,8 @@ render_status_body(const struct snapshot *snap, const struct render_now *now,
 	render_add(o, "applied_artifacts", list);
 	render_add(o, "total_programs",
 	    json_object_new_int64(snap->header->program_count));
+	render_add(o, "from_cache",
+	    json_object_new_boolean(snap->header->from_cache != 0));
 }
 
 /* verifyd made this text; a document is not built from unparsed text. */

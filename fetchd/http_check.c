@@ -194,10 +194,21 @@ judge_code(struct http_check *c, const struct http_end *end,
 		judge_timeout(c, why, limits);
 		break;
 	case CURLE_PARTIAL_FILE:
+		if (c->has_content_length)
+			(void)http_check_fail(c, -EPROTO,
+			    "truncated: %llu of %llu bytes came",
+			    (unsigned long long)c->body_len,
+			    (unsigned long long)c->content_length);
+		else
+			(void)http_check_fail(c, -EPROTO,
+			    "truncated: the connection ended amid the chunks, "
+			    "after %llu bytes",
+			    (unsigned long long)c->body_len);
+		break;
+	case CURLE_OUT_OF_MEMORY:
+		/* libcurl's word for a line beyond its own bound, too. */
 		(void)http_check_fail(c, -EPROTO,
-		    "truncated: %llu of %llu bytes came",
-		    (unsigned long long)c->body_len,
-		    (unsigned long long)c->content_length);
+		    "a header line that is too long (or no memory)");
 		break;
 	case CURLE_GOT_NOTHING:
 		(void)http_check_fail(

@@ -295,3 +295,50 @@ def test_an_object_that_is_none(agent, stage, signed, tree):
     assert "program.o" in line["error"] or "ELF" in line["error"], line
     assert not agent.held()["prog"]
     assert agent.workers()["bpfd"] == bpfd
+
+
+def test_a_stuck_verifyd_is_killed_and_its_artifact_refused(agent, stage,
+                                                            signed, tree):
+    artifact = signed()
+    stage.order("verifyd", "answer forever")
+    end(agent, "verifyd")
+    pid = wait.until(lambda: agent.workers().get("verifyd"), "the traitor", 20)
+    tree.publish(artifact)
+    # Half a minute is longer than any honest artifact takes.
+    line = agent.wait_log(timeout=60, artifact_id=artifact.id, level="error")
+    assert "verifyd" in line["error"] and "in time" in line["error"], line
+    wait.until(lambda: agent.workers().get("verifyd") not in (None, pid),
+               "another one", 20)
+    assert agent.status_of(artifact.id) == "failed"
+    # What it held up goes on.
+    stage.dismiss("verifyd")
+    end(agent, "verifyd")
+    second = signed(name="it_second")
+    tree.publish(artifact, second)
+    agent.wait_running(second, timeout=60)
+
+
+def test_the_threat_tables_tests_exist():
+    """aegis-artifact(5) names a test for each thing that an attacker cannot
+    do: they are there."""
+    top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+    with open(os.path.join(top, "man/aegis-artifact.5"),
+              encoding="utf-8") as page:
+        text = page.read().partition(".Sh SECURITY CONSIDERATIONS")[2]
+    names = set()
+    for line in re.findall(r"^\.Pq (.*(?:\\\n.*)*)", text, re.M):
+        names.update(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b(?![./])", line))
+    sources = ""
+    for folder in ("tests/unit", "tests/integration"):
+        for name in os.listdir(os.path.join(top, folder)):
+            if name.startswith("test_"):
+                with open(os.path.join(top, folder, name),
+                          encoding="utf-8") as source:
+                    sources += source.read()
+    known = set(re.findall(r"(?:def |START_TEST \()(\w+)", sources))
+    names = {name for name in names
+             if not os.path.exists(os.path.join(top, "tests/unit",
+                                                name + ".c"))
+             and not name.startswith(("aegisflux_", "fuzz_"))}
+    assert len(names) > 25
+    assert names <= known, names - known

@@ -2,6 +2,7 @@
 """kill -9 of everything, servers that are away, limits that are reached:
 programs stay attached, state is kept, nothing leaks, nothing is stuck."""
 
+import datetime
 import os
 import signal
 import time
@@ -240,6 +241,51 @@ def test_registry_down_at_start(make_agent, nginx, nats, tree, counter):
     assert agent.get("/status")[1]["total_programs"] == 0
     nginx.start()
     agent.wait_running(artifact, timeout=15)
+
+
+def test_registry_down_at_start_runs_from_cache(make_agent, nginx, nats, tree,
+                                                counter):
+    agent = make_agent(nginx.url, nats.url).start()
+    artifact = counter(ttl=300)
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    assert agent.get("/status")[1]["from_cache"] is False
+    wait.until(lambda: agent.programs()[artifact.id]["ttl_seconds"] <= 297,
+               "some of its time is over", 20)
+    agent.stop()
+    nginx.stop()
+    agent.start()
+    agent.wait_running(artifact, timeout=20)
+    status = agent.get("/status")[1]
+    assert status["from_cache"] is True
+    # Its time goes on from when it was loaded first.
+    assert status["applied_artifacts"][0]["ttl_seconds"] <= 297
+    health = agent.get("/healthz")[1]
+    assert health["status"] == "degraded"
+    assert any(reason.startswith("cache") for reason in health["reasons"])
+    nginx.start()
+    wait_healthy(agent)
+    assert agent.get("/status")[1]["from_cache"] is False
+    assert agent.status_of(artifact.id) == "running"
+
+
+def test_frozen_registry_is_told(agent, tree, counter):
+    """A list that is past its own time is used, but not in silence."""
+    artifact = counter(ttl=0)
+    at = datetime.datetime.now(datetime.timezone.utc)
+    soon = at + datetime.timedelta(seconds=4)
+    tree.publish(artifact, expires=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    agent.wait_running(artifact)
+    wait_healthy(agent)
+    wait.until(lambda: any(
+        "the list expired at" in reason
+        for reason in agent.get("/healthz")[1].get("reasons", [])),
+        lambda: f"degraded: {agent.get('/healthz')}", 20)
+    assert agent.get("/healthz")[0] == 200
+    assert agent.status_of(artifact.id) == "running"
+    later = at + datetime.timedelta(hours=1)
+    tree.publish(artifact, expires=later.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    wait_healthy(agent)
 
 
 def test_registry_errors_unload_nothing(agent, tree, counter):

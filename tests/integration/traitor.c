@@ -14,6 +14,8 @@
  *	answer KIND	verifyd only: an object and a plan of which one is bad,
  *			and then "all is well": noelf name nothing
  *
+ *	answer forever	verifyd only: none, but all the processor's time
+ *
  * What an order came to is logged: "order ...: ok" or the error's name.  Only
  * orders that send an answer wait for a question.
  */
@@ -142,6 +144,8 @@ send_answer(struct traitor *t, const char *kind, uint64_t id)
 	const struct msg_verify_done done = { .result = WORK_OK };
 	int r = 0;
 
+	while (strcmp(kind, "forever") == 0)
+		continue;
 	if (strcmp(kind, "nothing") != 0) {
 		r = send_with(t, (char[]){ "nonsense VERIFY_OBJECT" }, id);
 		if (r == 0)

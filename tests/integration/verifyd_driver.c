@@ -9,7 +9,7 @@
  *
  * -u: under its own account, as the spawner would (needs root).
  *
- *	config ARCHITECTURE KERNEL schema|signed|any    end    ping
+ *	config ARCHITECTURE KERNEL schema|signed|any [CPU_SEC]    end    ping
  *	keys FILE                 keyset MIN VERSION=FILE [VERSION=FILE ...]
  *	verify HANDLE NAME VERSION FILE SIGNATURE_FILE
  *	       SHA256|- PARAMETERS_FILE|- ARCHITECTURE|- KERNEL|-
@@ -302,7 +302,8 @@ static int
 handle_done(struct imsg *m, void *ctx)
 {
 	const struct msg_verify_done *done = msg_get_VERIFY_DONE(m);
-	static const char *const results[] = { "ok", "transient", "refused" };
+	static const char *const results[] = { "ok", "transient", "refused",
+		"verifier", "mismatch" };
 	struct json_object *o = event("done");
 
 	if (done->result >= nitems(results) || !MSG_TEXT_OK(done->error) ||
@@ -393,6 +394,8 @@ do_config(struct driver *d, char **w, size_t n)
 	m.parameters_policy = strcmp(w[3], "signed") == 0 ? PARAMETERS_SIGNED
 	    : strcmp(w[3], "any") == 0                    ? PARAMETERS_ANY
 							  : PARAMETERS_SCHEMA;
+	if (n == 5)
+		m.cpu_limit_sec = (uint32_t)atoi(w[4]);
 	check(msg_send_VERIFY_CONFIG(d->ch, 0, &m), "send");
 }
 
@@ -502,7 +505,7 @@ static const struct {
 	size_t min, max;
 	void (*act)(struct driver *d, char **words, size_t n);
 } commands[] = {
-	{ "config", 4, 4, do_config },
+	{ "config", 4, 5, do_config },
 	{ "keys", 2, 2, do_keys },
 	{ "keyset", 3, WORDS_MAX, do_keyset },
 	{ "end", 1, 1, do_end },

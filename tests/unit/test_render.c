@@ -157,6 +157,7 @@ START_TEST (status_has_the_seeds_numbers) {
 	ck_assert_str_eq(text_at(a, "loaded_at"), "2024-01-15T09:44:30Z");
 	ck_assert(!json_object_object_get_ex(a, "error", NULL));
 	ck_assert_int_eq(json_object_get_int(at(o, "total_programs")), 1);
+	ck_assert(!json_object_get_boolean(at(o, "from_cache")));
 	(void)json_object_put(o);
 	free(f.bytes);
 }
