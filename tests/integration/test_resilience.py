@@ -271,7 +271,7 @@ def test_registry_down_at_start_runs_from_cache(make_agent, nginx, nats, tree,
 
 def test_frozen_registry_is_told(agent, tree, counter):
     """A list that is past its own time is used, but not in silence."""
-    artifact = counter(ttl=0)
+    artifact = counter(ttl=300)
     at = datetime.datetime.now(datetime.timezone.utc)
     soon = at + datetime.timedelta(seconds=4)
     tree.publish(artifact, expires=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))

@@ -253,8 +253,9 @@ static bool
 is_answer(const char *order)
 {
 	return strncmp(order, "answer ", 7) == 0 ||
-	    strstr(order, " VERIFY_") != NULL ||
-	    strstr(order, " FETCH_DONE") != NULL;
+	    (strncmp(order, "with ", 5) == 0 &&
+		(strstr(order, " VERIFY_") != NULL ||
+		    strstr(order, " FETCH_DONE") != NULL));
 }
 
 static void
@@ -314,6 +315,8 @@ handle(struct imsg *m, void *ctx)
 		return grant_port(w, msg_get_FETCH_CONFIG(m)->url);
 	case MSG_VAULT_CONFIG:
 		return grant_port(w, msg_get_VAULT_CONFIG(m)->url);
+	case MSG_TELEM_CONFIG:
+		return grant_port(w, msg_get_TELEM_CONFIG(m)->url);
 	case MSG_FETCH_CACHE:
 	case MSG_TELEM_SPOOL:
 		fd_close(&directory);
