@@ -14,6 +14,7 @@
 #include "agentd/custody.h"
 #include "agentd/fleet.h"
 #include "agentd/proc.h"
+#include "agentd/secrets.h"
 #include "agentd/state.h"
 #include "agentd/telem_totals.h"
 #include "common/msg.h"
@@ -71,6 +72,8 @@ struct agent {
 	int keys;          /* trust anchors for verifyd: sealed memfd, or -1 */
 	bool keys_are_set; /* keyset.h records from Vault, not text */
 	int64_t keys_confirmed_boot_ns; /* when Vault last gave them */
+	struct secret_mark vault_token_mark;
+	struct secret_mark registry_token_mark;
 	bool keys_expired; /* ... which is too long ago: not used */
 	int stats;         /* holds BPF_ENABLE_STATS open, or -1 */
 	char cgroup_root[AEGIS_PATH_SIZE];

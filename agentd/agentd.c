@@ -35,12 +35,23 @@ handle_deadline(evutil_socket_t fd, short what, void *arg)
 	agent_act(agent);
 }
 
+/* Whoever renews a token writes it into its file. */
+static void
+renew_tokens(struct agent *agent)
+{
+	secrets_renew(proc_channel(agent, PROC_VAULT),
+	    agent->config.vault_token_file, &agent->vault_token_mark);
+	secrets_renew(proc_channel(agent, PROC_REGISTRY),
+	    agent->config.registry_token_file, &agent->registry_token_mark);
+}
+
 static void
 handle_sample(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *agent = arg;
 
 	peer_bpf_sample(agent);
+	renew_tokens(agent);
 	agent->snapshot_dirty = true;
 	agent_act(agent);
 }

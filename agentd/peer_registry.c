@@ -148,6 +148,8 @@ configure(struct agent *agent, struct imsg_channel *ch)
 	    (r = secrets_send_file(ch, SECRET_CERT, c->registry_cert)) < 0 ||
 	    (r = secrets_send_file(ch, SECRET_KEY, c->registry_key)) < 0)
 		return r;
+	(void)secrets_changed(
+	    c->registry_token_file, &agent->registry_token_mark);
 	return secrets_send_file(ch, SECRET_TOKEN, c->registry_token_file);
 }
 

@@ -81,6 +81,7 @@ configure(struct agent *agent, struct imsg_channel *ch)
 	    (r = msg_send_VAULT_CONFIG(ch, 0, &config)) < 0 ||
 	    (r = secrets_send_file(ch, SECRET_CA, c->vault_ca)) < 0)
 		return r;
+	(void)secrets_changed(c->vault_token_file, &agent->vault_token_mark);
 	if (c->vault_token_file[0] != '\0')
 		return secrets_send_file(ch, SECRET_TOKEN, c->vault_token_file);
 	return secrets_send_text(ch, SECRET_TOKEN, c->vault_token);

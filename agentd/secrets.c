@@ -2,8 +2,10 @@
 #include "agentd/secrets.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agentd/config.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memfd.h"
 
@@ -63,4 +65,36 @@ secrets_send_text(
     struct imsg_channel *ch, enum secret_kind kind, const char *text)
 {
 	return *text == '\0' ? 0 : send_bytes(ch, kind, text, strlen(text));
+}
+
+bool
+secrets_changed(const char *path, struct secret_mark *mark)
+{
+	struct secret_mark is = { .known = true };
+	bool changed;
+	struct stat st;
+
+	if (*path == '\0' || stat(path, &st) == -1)
+		return false;
+	is.inode = st.st_ino;
+	is.size = (uint64_t)st.st_size;
+	is.mtime_ns = st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec;
+	changed = mark->known &&
+	    (is.inode != mark->inode || is.size != mark->size ||
+		is.mtime_ns != mark->mtime_ns);
+	*mark = is;
+	return changed;
+}
+
+void
+secrets_renew(
+    struct imsg_channel *ch, const char *path, struct secret_mark *mark)
+{
+	if (!secrets_changed(path, mark) || ch == NULL)
+		return;
+	log_info("%s has changed and is read again", path);
+	if (secrets_send_file(ch, SECRET_TOKEN, path) < 0) {
+		/* Said by it, if it cannot be read: perhaps half written. */
+		mark->mtime_ns = 0;
+	}
 }

@@ -6,7 +6,17 @@
 #ifndef AGENTD_SECRETS_H
 #define AGENTD_SECRETS_H
 
+#include <stdbool.h>
+
 #include "common/msg.h"
+
+/* By what a file is known to have changed. */
+struct secret_mark {
+	bool known;
+	uint64_t inode;
+	uint64_t size;
+	int64_t mtime_ns;
+};
 
 /*
  * Send the file PATH as a secret of KIND; "" sends nothing.  A file that
@@ -22,6 +32,19 @@ int secrets_send_file(struct imsg_channel *ch, enum secret_kind kind,
  */
 int secrets_send_public_key(struct imsg_channel *ch, enum secret_kind kind,
     const char *value) _must_check_;
+
+/*
+ * Has the file PATH changed since MARK was made, which is made anew?  False
+ * for the first time, for "", and while there is no such file.
+ */
+bool secrets_changed(const char *path, struct secret_mark *mark);
+
+/*
+ * Send the token in the file PATH again if it has changed, as whoever renews
+ * it writes a new one.  CH may be NULL: whoever starts reads it anyway.
+ */
+void secrets_renew(
+    struct imsg_channel *ch, const char *path, struct secret_mark *mark);
 
 /* The same with the text itself. */
 int secrets_send_text(struct imsg_channel *ch, enum secret_kind kind,

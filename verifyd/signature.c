@@ -196,6 +196,48 @@ check_version(
 	return -ENOKEY;
 }
 
+/*
+ * The signature does not hold: is it one by a trusted key, but over a digest
+ * that is refused?  Only for the words; what it finds is refused as well.
+ */
+static bool
+name_refused_digest(const struct keyring *ring, const struct signed_bytes *b,
+    struct problems *problems)
+{
+	static const char *const names[] = { "SHA1", "MD5", "SHA224", "SHA384",
+		"SHA512" };
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	const struct keyring_key *k;
+	const EVP_MD *md;
+	unsigned int i, n;
+
+	for (n = 0; n < nitems(names); n++) {
+		md = EVP_get_digestbyname(names[n]);
+		if (md == NULL ||
+		    EVP_Digest(b->data, b->len, digest, NULL, md, NULL) != 1)
+			continue;
+		for (i = 0; i < ring->count; i++) {
+			k = &ring->keys[i];
+			if (k->type == KEY_ED25519 ||
+			    !(k->type == KEY_RSA
+				    ? verify_digest(k->pkey, b, md, digest,
+					  RSA_PKCS1_PADDING) ||
+					verify_digest(k->pkey, b, md, digest,
+					    RSA_PKCS1_PSS_PADDING)
+				    : verify_digest(k->pkey, b, md, digest, 0)))
+				continue;
+			ERR_clear_error();
+			problem_add(problems,
+			    "a signature over %s is refused (by key %s): sign "
+			    "over SHA-256",
+			    names[n], k->id);
+			return true;
+		}
+	}
+	ERR_clear_error();
+	return false;
+}
+
 int
 signature_verify(const struct keyring *ring, const char *signature,
     const void *data, size_t len, const uint8_t sha256[32],
@@ -231,6 +273,8 @@ signature_verify(const struct keyring *ring, const char *signature,
 	ERR_clear_error();
 	if (r < 0)
 		return r;
+	if (name_refused_digest(ring, &b, problems))
+		return -EBADMSG;
 	problem_add(problems,
 	    "signature mismatch: none of %u trusted key(s) (%s%s) made this "
 	    "signature over these %zu bytes",

@@ -3,6 +3,7 @@
 against a stub that answers as Vault's Transit documentation says (there is no
 Vault package)."""
 
+import os
 import pwd
 import subprocess
 
@@ -114,3 +115,31 @@ def test_keys_not_confirmed_come_of_age(make_agent, tree, nats, vault,
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
                lambda: f"healthy: {agent.get('/healthz')}")
     assert len(agent.log(msg="no longer used")) == 1
+
+
+def test_token_file_is_read_again_when_it_changes(make_agent, tree, nats,
+                                                  vault, counter, work_dir):
+    path = os.path.join(work_dir, "token")
+    with open(path, "w", encoding="ascii") as out:
+        out.write("dev-token\n")
+    os.chmod(path, 0o600)
+    agent = agent_with(make_agent, tree, nats, vault)
+    agent.set(vault_token=None, vault_token_file=path,
+              vault_key_max_age_sec=12)
+    agent.start()
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               "healthy")
+    # The old one is no good any more ...
+    vault.token = "renewed-token"
+    wait.until(lambda: any("token has expired" in reason for reason in
+                           agent.get("/healthz")[1].get("reasons", [])),
+               lambda: f"refused: {agent.get('/healthz')}", 20)
+    # ... and whoever renews it puts the new one in its place, as one does.
+    with open(path + ".new", "w", encoding="ascii") as out:
+        out.write("renewed-token\n")
+    os.chmod(path + ".new", 0o600)
+    os.rename(path + ".new", path)
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 20)
+    assert agent.log(msg="has changed and is read again")
+    assert not any("renewed-token" in line for line in agent.raw_lines())

@@ -166,9 +166,12 @@ SIGNERS = {
 }
 
 REFUSED_SIGNERS = {
-    "rsa-sha1": (RSA, ("-sha1",)),
-    "rsa-sha512": (RSA, ("-sha512",)),
-    "ecdsa-p256-sha1": (EC256, ("-sha1",)),
+    # kind: (key, how it signs, as what it is refused)
+    "rsa-sha1": (RSA, ("-sha1",), "SHA1"),
+    "rsa-pss-sha1": (RSA, ("-sha1", *PSS, "rsa_pss_saltlen:digest"), "SHA1"),
+    "rsa-sha512": (RSA, ("-sha512",), "SHA512"),
+    "ecdsa-p256-sha1": (EC256, ("-sha1",), "SHA1"),
+    "ecdsa-p384-sha1": (EC384, ("-sha1",), "SHA1"),
 }
 
 
@@ -203,13 +206,13 @@ def test_signatures_of_openssl(kind, drive, objects, work_dir):
 
 @pytest.mark.parametrize("kind", REFUSED_SIGNERS)
 def test_digests_that_are_refused(kind, drive, objects, work_dir):
-    args, how = REFUSED_SIGNERS[kind]
+    args, how, name = REFUSED_SIGNERS[kind]
     path, public = generate(work_dir, "k", *args)
     data = pack(objects["pass"])
     sig = base64.b64encode(signature_of(path, how, data, work_dir)).decode()
     answer = drive(public).verify(data, sig)
     assert answer["result"] == "refused"
-    assert "signature mismatch" in answer["error"]
+    assert f"a signature over {name} is refused" in answer["error"]
 
 
 def test_keys_that_are_refused_are_named(drive, objects, work_dir):
