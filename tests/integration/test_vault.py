@@ -143,3 +143,27 @@ def test_token_file_is_read_again_when_it_changes(make_agent, tree, nats,
                lambda: f"healthy: {agent.get('/healthz')}", 20)
     assert agent.log(msg="has changed and is read again")
     assert not any("renewed-token" in line for line in agent.raw_lines())
+
+
+def test_key_is_rotated(make_agent, tree, nats, vault, counter):
+    """A version that is not known makes the agent ask, long before it would
+    by itself; a retired one is refused by name."""
+    agent = agent_with(make_agent, tree, nats, vault).start()
+    first = signed_by_vault(counter())
+    tree.publish(first)
+    agent.wait_running(first)
+    asked = vault.asked
+    vault.versions, vault.minimum = (1, 2), 2
+    second = counter(name="it_second")
+    second.entry["signature"] = "vault:v2:" + second.entry["signature"]
+    tree.publish(first, second)
+    agent.wait_running(second, timeout=60)
+    # Once for the version; not with every try.
+    assert vault.asked <= asked + 2
+    third = signed_by_vault(counter(name="it_third"))
+    tree.publish(first, second, third)
+    agent.wait_status(third.id, "failed", timeout=20)
+    assert "min_decryption_version is 2" in \
+        agent.programs()[third.id]["error"]
+    # What was verified before it was retired stays.
+    assert agent.status_of(first.id) == "running"

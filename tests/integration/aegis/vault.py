@@ -19,17 +19,15 @@ class Vault:
         raw = subprocess.run(
             ["openssl", "pkey", "-pubin", "-in", key.public, "-outform",
              "DER"], check=True, stdout=subprocess.PIPE).stdout[-32:]
-        body = json.dumps({"data": {
-            "type": "ed25519", "name": "bpf-registry", "latest_version": 1,
-            "min_decryption_version": 1, "keys": {"1": {
-                "name": "ed25519", "creation_time": "2026-01-01T00:00:00Z",
-                "public_key": base64.b64encode(raw).decode()}}}}).encode()
+        self.raw = base64.b64encode(raw).decode()
+        self.versions = (1,)
+        self.minimum = 1
         stub = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):  # noqa: N802
                 stub.asked += 1
-                status, answer = 200, body
+                status, answer = 200, stub.body()
                 if self.headers.get("X-Vault-Token") != stub.token:
                     status = 403
                     answer = b'{"errors":["permission denied"]}'
@@ -50,6 +48,16 @@ class Vault:
             ("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever,
                          daemon=True).start()
+
+    def body(self):
+        """The same key under each version: what it is called is enough."""
+        keys = {str(version): {"name": "ed25519", "public_key": self.raw,
+                               "creation_time": "2026-01-01T00:00:00Z"}
+                for version in self.versions}
+        return json.dumps({"data": {
+            "type": "ed25519", "name": "bpf-registry", "keys": keys,
+            "latest_version": max(self.versions),
+            "min_decryption_version": self.minimum}}).encode()
 
     @property
     def url(self):
