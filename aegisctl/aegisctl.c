@@ -9,10 +9,15 @@
 
 #include "aegis_config.h"
 #include "aegisctl/client.h"
+#include "aegisctl/events.h"
 #include "aegisctl/show.h"
 #include "common/log.h"
+#include "common/strnum.h"
 
 #define DEFAULT_SOCKET "/run/aegisflux/control.sock"
+
+/* agentd keeps no more than that. */
+#define EVENTS_LAST 1000
 
 /* Exit codes; aegisctl(8) has them. */
 enum {
@@ -32,13 +37,15 @@ struct options {
 	bool verbose;
 	const char *reason;
 	const char *file;
+	bool follow;
+	uint32_t last;
 };
 
 struct command {
 	const char *name;
 	const char *arguments; /* for the usage */
 	int min, max;          /* how many */
-	const char *flags;     /* its own, besides -j and -s */
+	const char *flags;     /* its own, as getopt(3) has them */
 	int (*run)(const struct options *o, char **argv);
 	const char *help;
 };
@@ -273,6 +280,24 @@ run_reload(const struct options *o, char **argv)
 	return change(o, CTL_RELOAD, NULL, NULL);
 }
 
+static int
+run_events(const struct options *o, char **argv)
+{
+	const struct events_options want = {
+		.socket = o->socket,
+		.json = o->json,
+		.follow = o->follow,
+		.last = o->last,
+	};
+	char text[1024];
+	int r;
+
+	r = events_run(&want, text, sizeof(text));
+	if (r < 0)
+		warnx("%s", text[0] != '\0' ? text : strerror(-r));
+	return exit_for(r);
+}
+
 /* agentd has the only judge of a configuration: ask it. */
 static int
 run_check_config(const struct options *o, char **argv)
@@ -296,7 +321,9 @@ static const struct command commands[] = {
 	    "one program: parameters, counters, verifier's log" },
 	{ "rollbacks", "", 0, 0, "", run_rollbacks, "what was rolled back" },
 	{ "workers", "", 0, 0, "", run_workers, "the agent's processes" },
-	{ "rollback", "ID [-r reason]", 1, 1, "r", run_rollback,
+	{ "events", "[-f] [-n N]", 0, 0, "fn:", run_events,
+	    "the last events; -f: and all that come" },
+	{ "rollback", "ID [-r reason]", 1, 1, "r:", run_rollback,
 	    "unload it, restore what it replaced" },
 	{ "unload", "ID", 1, 1, "", run_unload,
 	    "unload it until its checksum changes" },
@@ -307,7 +334,7 @@ static const struct command commands[] = {
 	{ "poll", "", 0, 0, "", run_poll, "ask the registry now" },
 	{ "log", "LEVEL", 1, 1, "", run_log, "debug, info, warn or error" },
 	{ "reload", "", 0, 0, "", run_reload, "read the configuration again" },
-	{ "check-config", "[-f file]", 0, 0, "f", run_check_config,
+	{ "check-config", "[-f file]", 0, 0, "f:", run_check_config,
 	    "check a configuration, as agentd -n does" },
 };
 
@@ -323,13 +350,23 @@ usage(void)
 	return EXIT_USAGE;
 }
 
-/* Flags may stand before and after the command; false: not one of its. */
 static bool
-take_flag(struct options *o, int c, const struct command *command)
+take_count(struct options *o, const char *text)
 {
-	if (command != NULL && c != 'j' && c != 's' &&
-	    strchr(command->flags, c) == NULL)
+	uint64_t n;
+
+	if (strnum_parse_u64(text, 0, UINT32_MAX, &n) < 0) {
+		warnx("-n %s: not a number of events", text);
 		return false;
+	}
+	o->last = (uint32_t)n;
+	return true;
+}
+
+/* false: none that getopt(3) knows, or of no use. */
+static bool
+take_flag(struct options *o, int c)
+{
 	switch (c) {
 	case 'j':
 		o->json = true;
@@ -339,13 +376,16 @@ take_flag(struct options *o, int c, const struct command *command)
 		return true;
 	case 'v':
 		o->verbose = true;
-		return command != NULL;
+		return true;
 	case 'r':
 		o->reason = optarg;
-		return command != NULL;
+		return true;
 	case 'f':
 		o->file = optarg;
-		return command != NULL;
+		o->follow = optarg == NULL;
+		return true;
+	case 'n':
+		return take_count(o, optarg);
 	default:
 		return false;
 	}
@@ -365,12 +405,13 @@ find_command(const char *name)
 int
 main(int argc, char **argv)
 {
-	struct options o = { .socket = DEFAULT_SOCKET };
+	struct options o = { .socket = DEFAULT_SOCKET, .last = EVENTS_LAST };
+	char flags[16];
 	const struct command *command;
 	int c, r;
 
 	while ((c = getopt(argc, argv, "+js:")) != -1)
-		if (!take_flag(&o, c, NULL))
+		if (!take_flag(&o, c))
 			return usage();
 	if (optind == argc)
 		return usage();
@@ -383,8 +424,9 @@ main(int argc, char **argv)
 	argc -= optind;
 	argv += optind;
 	optind = 0;
-	while ((c = getopt(argc, argv, "js:vr:f:")) != -1)
-		if (!take_flag(&o, c, command))
+	(void)snprintf(flags, sizeof(flags), "js:%s", command->flags);
+	while ((c = getopt(argc, argv, flags)) != -1)
+		if (!take_flag(&o, c))
 			return usage();
 	argc -= optind;
 	argv += optind;

@@ -26,8 +26,8 @@ _printf_(3, 4) static int fail(
 	return error;
 }
 
-static int
-read_snapshot(struct client_reply *reply, int fd)
+int
+client_read_snapshot(struct client_reply *reply, int fd)
 {
 	const char *what = "mapping";
 	int r;
@@ -58,7 +58,7 @@ handle_ctl_reply(struct imsg *m, void *ctx)
 	x->reply->result = got->result;
 	memcpy(x->reply->text, got->text, sizeof(got->text));
 	if (m->fd >= 0)
-		x->error = read_snapshot(x->reply, m->fd);
+		x->error = client_read_snapshot(x->reply, m->fd);
 	(void)event_base_loopbreak(x->base);
 	return 0;
 }
@@ -76,8 +76,8 @@ handle_closed(int reason, const char *text, void *ctx)
 	(void)event_base_loopbreak(x->base);
 }
 
-static int
-connect_to(const char *path, struct client_reply *reply)
+int
+client_connect(const char *path, struct client_reply *reply)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_fd_ int fd = -1;
@@ -147,7 +147,7 @@ client_ask(const char *path, const struct msg_ctl_request *request,
 	int fd, r;
 
 	memset(reply, 0, sizeof(*reply));
-	fd = connect_to(path, reply);
+	fd = client_connect(path, reply);
 	if (fd < 0)
 		return fd;
 	x.base = event_base_new();

@@ -30,6 +30,10 @@ struct client_reply {
 int client_ask(const char *path, const struct msg_ctl_request *request,
     struct client_reply *reply) _must_check_;
 
+/* The two halves of it: an owned descriptor, or as above. */
+int client_connect(const char *path, struct client_reply *reply) _must_check_;
+int client_read_snapshot(struct client_reply *reply, int fd) _must_check_;
+
 void client_reply_clear(struct client_reply *reply);
 
 #endif

@@ -26,6 +26,7 @@ struct notify;
 struct spawn;
 struct control;
 struct listenfd;
+struct feed;
 
 /* What the workers last said of themselves, for health and metrics. */
 struct observed {
@@ -57,6 +58,7 @@ struct agent {
 	struct spawn *spawn;
 	struct closer *closer;
 	struct event_queue *events;
+	struct feed *feed; /* the same, for operators */
 	struct control *control;
 	struct notify *notify;
 	struct observed observed;

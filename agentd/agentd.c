@@ -13,6 +13,7 @@
 #include "agentd/control.h"
 #include "agentd/events.h"
 #include "agentd/handover.h"
+#include "agentd/feed.h"
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_verify.h"
 #include "agentd/spawn.h"
@@ -300,6 +301,7 @@ release(struct agent *agent)
 		    "cannot write the state to %s", agent->config.state_dir);
 	fleet_fini(&agent->fleet);
 	events_free(agent->events);
+	feed_free(agent->feed);
 	state_free(&agent->state);
 	for (i = 0; i < nitems(events); i++)
 		event_free(events[i]);
@@ -326,6 +328,7 @@ run(struct agent *agent)
 	startup_open(agent);
 	make_events(agent);
 	agent->events = events_new();
+	agent->feed = feed_new();
 	if (closer_new(&agent->closer, agent->base, handle_unloaded, agent) < 0)
 		fatal("cannot start the closer thread");
 	handover_take_up(agent);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "agentd/agent.h"
+#include "agentd/feed.h"
 #include "common/log.h"
 
 #define CLIENTS_MAX 32
@@ -20,6 +21,7 @@ struct client {
 	struct control *control;
 	struct imsg_channel *channel;
 	bool is_root;
+	bool follows; /* and asks for nothing else any more */
 	int32_t pid;
 };
 
@@ -43,6 +45,7 @@ static const char *const command_names[CTL_COMMAND_MAX] = {
 	[CTL_POLL] = "poll",
 	[CTL_LOG_LEVEL] = "log",
 	[CTL_RELOAD] = "reload",
+	[CTL_EVENTS] = "events",
 };
 
 static void
@@ -50,6 +53,7 @@ drop_client(struct client *c)
 {
 	TAILQ_REMOVE(&c->control->clients, c, entry);
 	c->control->count--;
+	feed_leave(c->control->agent->feed, c);
 	imsg_free(c->channel);
 	free(c);
 }
@@ -64,6 +68,8 @@ refusal(int r)
 		return "it is being unloaded already";
 	case -ESRCH:
 		return "it is not loaded";
+	case -EBUSY:
+		return "too many follow the events already";
 	case -EPERM:
 		return "only root may change something";
 	default:
@@ -138,18 +144,51 @@ change(struct agent *agent, const struct msg_ctl_request *request, char *text,
 static bool
 request_is_sound(const struct msg_ctl_request *request)
 {
-	if (request->command >= CTL_COMMAND_MAX ||
+	if (request->command >= CTL_COMMAND_MAX || request->follow > 1 ||
 	    !MSG_TEXT_OK(request->artifact_id) ||
 	    !MSG_TEXT_OK(request->version) || !MSG_TEXT_OK(request->reason))
 		return false;
 	switch ((enum ctl_command)request->command) {
 	case CTL_SNAPSHOT:
+	case CTL_EVENTS:
 	case CTL_POLL:
 	case CTL_RELOAD:
 		return true;
 	default:
 		return MSG_ID_OK(request->artifact_id);
 	}
+}
+
+static void
+hang_up(void *owner)
+{
+	drop_client(owner);
+}
+
+/* Who and where, in a snapshot, and then the events. */
+static int
+send_events(struct client *c, uint64_t id, const struct msg_ctl_request *want)
+{
+	struct agent *agent = c->control->agent;
+	struct msg_ctl_reply reply = { 0 };
+	int fd, r;
+
+	fd = agent_make_snapshot(agent);
+	if (fd < 0)
+		return fd;
+	r = msg_send_CTL_REPLY(c->channel, id, &reply, fd);
+	if (r < 0)
+		return r;
+	r = feed_join(agent->feed, c->channel, id, want->last,
+	    want->follow != 0, hang_up, c);
+	if (r == -EBUSY) {
+		struct msg_events_end end = { .result = r };
+
+		str_copy_cut(end.text, sizeof(end.text), refusal(r));
+		return msg_send_EVENTS_END(c->channel, id, &end);
+	}
+	c->follows = r == 0 && want->follow != 0;
+	return r;
 }
 
 static int
@@ -161,8 +200,10 @@ handle_request(struct imsg *m, void *ctx)
 	struct msg_ctl_reply reply = { 0 };
 	int fd = -1;
 
-	if (!request_is_sound(request))
+	if (c->follows || !request_is_sound(request))
 		return -EINVAL;
+	if (request->command == CTL_EVENTS)
+		return send_events(c, m->id, request);
 	if (request->command == CTL_SNAPSHOT) {
 		fd = agent_make_snapshot(agent);
 		reply.result = fd < 0 ? fd : 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/feed.h"
 #include "common/log.h"
 #include "common/uuid.h"
 
@@ -131,6 +132,8 @@ send_event(struct agent *agent, const struct msg_event *event, int verifier_log)
 	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
 
 	q->last_number++;
+	feed_add(agent->feed, q->last_number, event, verifier_log,
+	    is_kept(event->type));
 	if (is_kept(event->type)) {
 		keep(q, event, verifier_log);
 		events_pump(agent);

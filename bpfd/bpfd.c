@@ -191,8 +191,10 @@ handle_load_start(struct imsg *m, void *ctx)
 	struct load *l = load_find(&b->loads, m->id);
 	uint32_t i;
 
-	if (l == NULL || l->started || msg->old_links != l->old_link_count ||
-	    msg->perf_events != l->perf_count)
+	if (l == NULL || l->started || msg->attach_nothing > 1 ||
+	    msg->old_links != l->old_link_count ||
+	    msg->perf_events != l->perf_count ||
+	    (msg->attach_nothing && l->old_link_count > 0))
 		return -EINVAL;
 	if (l->failure.result == WORK_OK) {
 		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
@@ -201,10 +203,11 @@ handle_load_start(struct imsg *m, void *ctx)
 		for (; i < nitems(l->links); i++)
 			if (l->links[i].old_fd >= 0)
 				return -EINVAL;
-		if (!attach_perf_is_complete(l))
+		if (!msg->attach_nothing && !attach_perf_is_complete(l))
 			return -EINVAL;
 		l->beside = find_beside(b, l, msg->predecessor);
 	}
+	l->attach_nothing = msg->attach_nothing != 0;
 	l->started = true;
 	queue_put(b->queue, l);
 	return 0;

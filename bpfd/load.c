@@ -273,6 +273,8 @@ load_run(struct load *l, const struct kernel *k)
 		r = load_object(l, k);
 	if (r < 0)
 		return;
+	if (l->attach_nothing)
+		return;
 	stats_measure(l->artifact, k);
 	(void)load_attach(l, k);
 }

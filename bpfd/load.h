@@ -47,9 +47,10 @@ struct load {
 	uint32_t old_link_count;
 	struct load_perf *perfs; /* attach_probe.h */
 	uint32_t perf_count;
-	uint64_t beside; /* by attachment: see attach_probe_create() */
-	bool started;    /* it is in the queue: hands off but for the next */
-	bool forgotten;  /* BPF_FORGET came meanwhile; the queue ignores it */
+	uint64_t beside;     /* by attachment: see attach_probe_create() */
+	bool attach_nothing; /* only try whether it loads */
+	bool started;   /* it is in the queue: hands off but for the next */
+	bool forgotten; /* BPF_FORGET came meanwhile; the queue ignores it */
 
 	/* results */
 	struct failure failure;

@@ -116,7 +116,8 @@ put_metadata_head(struct jsonbuf *out, const struct msg_event *m, uint64_t seq,
 	put_key_string(out, "agent_version", ctx->agent_version);
 	jsonbuf_lit(out, ",\"event_id\":");
 	jsonbuf_uuid(out, m->event_id);
-	put_key_u64(out, "seq", seq);
+	if (!ctx->unnumbered)
+		put_key_u64(out, "seq", seq);
 	put_key_optional(out, "name", m->name);
 	put_key_optional(out, "version", m->version);
 }
@@ -178,6 +179,8 @@ put_heartbeat(struct jsonbuf *out, const struct msg_event *m,
 		jsonbuf_u64(out, m->worker_restarts[role]);
 	}
 	jsonbuf_lit(out, "}");
+	if (ctx->unnumbered)
+		return;
 	put_counts(out, "sent", ctx->sent);
 	put_counts(out, "dropped", ctx->dropped);
 	put_key_u64(out, "violations_suppressed", ctx->violations_suppressed);

@@ -6,6 +6,7 @@
 #ifndef COMMON_EVENT_H
 #define COMMON_EVENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/cleanup.h"
@@ -25,6 +26,9 @@ enum event_class event_class(enum event_type type);
 struct event_context {
 	const char *host_id;
 	const char *agent_version;
+	/* As agentd has it: without what telemd adds, which is seq and the
+	 * heartbeat's counts.  Those below are not looked at then. */
+	bool unnumbered;
 	/* For heartbeats; arrays of EVENT_TYPE_MAX, totals. */
 	const uint64_t *dropped;
 	const uint64_t *sent;

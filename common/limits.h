@@ -28,6 +28,7 @@
 #define AEGIS_METADATA_MAX   (1u << 20)
 #define AEGIS_PARAMETERS_MAX (1u << 20) /* one entry's parameters, JSON */
 
+#define DESCRIPTION_MAX    (4u << 20)  /* what inspect prints */
 #define AEGIS_PLAN_MAX     (32u << 20) /* a load plan */
 #define AEGIS_SNAPSHOT_MAX (64u << 20)
 #define AEGIS_SECRET_MAX   (256u << 10)

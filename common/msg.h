@@ -237,6 +237,8 @@ struct msg_verify_config {
 	char pad[7];
 	uint32_t parameters_policy; /* enum parameters_policy */
 	uint32_t cpu_limit_sec; /* an artifact that takes longer is refused */
+	uint32_t may_inspect;   /* 1: aegisctl asks, VERIFY_INSPECT may come */
+	uint32_t reserved;
 };
 
 struct msg_verify_keys {
@@ -271,6 +273,19 @@ struct msg_verify_plan {
 
 struct msg_verify_effective {
 	uint32_t reserved[2];
+};
+
+struct msg_verify_inspect {
+	uint32_t has_signature; /* 1: it must hold; 0: look all the same */
+	uint32_t as_text;       /* for people; 0: JSON */
+	char signature[AEGIS_SIGNATURE_SIZE];
+};
+
+struct msg_verify_description {
+	char name[AEGIS_NAME_SIZE];
+	char version[AEGIS_VERSION_SIZE];
+	char architecture[32]; /* metadata's, or "" */
+	uint8_t sha256[AEGIS_SHA256_SIZE];
 };
 
 struct msg_verify_done {
@@ -320,9 +335,11 @@ struct msg_load_perf {
 };
 
 struct msg_load_start {
-	uint32_t old_links;   /* how many LOAD_OLD_LINK came, */
-	uint32_t perf_events; /* and LOAD_PERF */
-	uint64_t predecessor; /* handle of the one it replaces; 0: none */
+	uint32_t old_links;      /* how many LOAD_OLD_LINK came, */
+	uint32_t perf_events;    /* and LOAD_PERF */
+	uint64_t predecessor;    /* handle of the one it replaces; 0: none */
+	uint32_t attach_nothing; /* 1: aegisctl dry-run */
+	uint32_t reserved;
 };
 
 struct msg_load_prog {
@@ -496,11 +513,14 @@ enum ctl_command {
 	CTL_POLL,
 	CTL_LOG_LEVEL,
 	CTL_RELOAD,
+	CTL_EVENTS, /* read-only, too */
 	CTL_COMMAND_MAX
 };
 
 struct msg_ctl_request {
 	uint32_t command; /* enum ctl_command */
+	uint32_t follow;  /* CTL_EVENTS: 1 until either hangs up */
+	uint32_t last;    /* CTL_EVENTS: so many of those that were */
 	uint32_t reserved;
 	char artifact_id[AEGIS_ID_SIZE]; /* or a name, or a level */
 	char version[AEGIS_VERSION_SIZE];
@@ -511,6 +531,12 @@ struct msg_ctl_reply {
 	int32_t result; /* 0 or a negative errno */
 	uint32_t reserved;
 	char text[1024];
+};
+
+struct msg_events_end {
+	int32_t result; /* 0, or a negative errno */
+	uint32_t reserved;
+	char text[AEGIS_TEXT_SIZE];
 };
 
 /* ---- generated ---- */

@@ -95,8 +95,8 @@ merge_parameters(const struct artifact_input *in, const struct metadata *m,
 	    (enum parameters_policy)in->config->parameters_policy, problems);
 }
 
-static int
-fill_plan(const struct object *o, const struct metadata *m,
+int
+artifact_fill_plan(const struct object *o, const struct metadata *m,
     struct json_object *effective, struct loadplan_builder *plan,
     struct problems *problems)
 {
@@ -135,7 +135,7 @@ make_plan(const struct artifact_input *in, const struct unpacked *u,
 	effective = merge_parameters(in, m, &out->problems);
 	if (effective == NULL)
 		return out->problems.count > 0 ? -EBADMSG : -ENOMEM;
-	r = fill_plan(&o, m, effective, plan, &out->problems);
+	r = artifact_fill_plan(&o, m, effective, plan, &out->problems);
 	if (r < 0)
 		return r;
 	out->plan_fd = loadplan_finish(plan);

@@ -40,6 +40,19 @@ struct artifact_output {
 void artifact_verify(
     const struct artifact_input *in, struct artifact_output *out);
 
+struct object;
+struct metadata;
+struct json_object;
+struct loadplan_builder;
+
+/*
+ * The whole plan of O with the parameters EFFECTIVE.  0, or -errno after
+ * problems were added or for want of memory.
+ */
+int artifact_fill_plan(const struct object *o, const struct metadata *m,
+    struct json_object *effective, struct loadplan_builder *plan,
+    struct problems *problems) _must_check_;
+
 void artifact_output_release(struct artifact_output *out);
 
 #define _cleanup_artifact_output_ _cleanup_(artifact_output_release)

@@ -16,6 +16,7 @@
 #include "common/worker.h"
 #include "verifyd/artifact.h"
 #include "verifyd/elf_symbol.h"
+#include "verifyd/describe.h"
 
 struct verifyd {
 	struct worker worker;
@@ -36,7 +37,7 @@ handle_config(struct imsg *m, void *ctx)
 	if (!MSG_TEXT_OK(config->architecture) ||
 	    !MSG_TEXT_OK(config->kernel_release) ||
 	    config->parameters_policy > PARAMETERS_ANY ||
-	    config->cpu_limit_sec > 3600)
+	    config->may_inspect > 1 || config->cpu_limit_sec > 3600)
 		return -EINVAL;
 	v->config = *config;
 	v->configured = true;
@@ -209,6 +210,56 @@ handle_symbol(struct imsg *m, void *ctx)
 	return r == -EPIPE ? 0 : r;
 }
 
+static int
+send_description(struct verifyd *v, uint64_t id, struct describe_output *out)
+{
+	struct msg_verify_done done = { .result = out->result };
+	int r = 0;
+
+	str_copy_cut(done.key_id, sizeof(done.key_id), out->key_id);
+	str_copy_cut(
+	    done.error, sizeof(done.error), problems_text(&out->problems));
+	if (out->fd >= 0)
+		r = msg_send_VERIFY_DESCRIPTION(
+		    v->worker.agentd, id, &out->names, fd_steal(&out->fd));
+	if (r == 0)
+		r = msg_send_VERIFY_DONE(v->worker.agentd, id, &done);
+	return r == -EPIPE ? 0 : r;
+}
+
+/*
+ * Bytes that perhaps nobody signed: for aegisctl, which says so when it
+ * configures this process.  The agent's own verifyd does not do it.
+ */
+static int
+handle_inspect(struct imsg *m, void *ctx)
+{
+	const struct msg_verify_inspect *want = msg_get_VERIFY_INSPECT(m);
+	_cleanup_describe_output_ struct describe_output out = { .fd = -1 };
+	_cleanup_memfd_map_ struct memfd_map map = { NULL, 0 };
+	struct describe_input in = { .want = want };
+	struct verifyd *v = ctx;
+	int r;
+
+	if (!v->configured || !v->config.may_inspect ||
+	    want->has_signature > 1 || want->as_text > 1 ||
+	    !str_is_terminated(want->signature, sizeof(want->signature)))
+		return -EINVAL;
+	r = memfd_map(m->fd, AEGIS_ARTIFACT_MAX, &map);
+	if (r < 0)
+		return r;
+	in.keys = &v->keys;
+	in.config = &v->config;
+	in.data = map.data;
+	in.len = map.len;
+	r = limit_cpu(v->config.cpu_limit_sec);
+	if (r < 0)
+		return r;
+	describe_artifact(&in, &out);
+	r = limit_cpu(0);
+	return r < 0 ? r : send_description(v, m->id, &out);
+}
+
 /*
  * What libraries load lazily must be there before the sandbox closes:
  * algorithms, the character tables of UTF-8 (for names in archives and
@@ -246,6 +297,7 @@ main(void)
 	handlers[MSG_VERIFY_PARAMETERS] = handle_parameters;
 	handlers[MSG_VERIFY_ARTIFACT] = handle_artifact;
 	handlers[MSG_VERIFY_SYMBOL] = handle_symbol;
+	handlers[MSG_VERIFY_INSPECT] = handle_inspect;
 	status = worker_main(&verifyd.worker, PROC_VERIFY, &ops, &verifyd);
 	memfd_unmap(&verifyd.parameters);
 	keyring_clear(&verifyd.keys);

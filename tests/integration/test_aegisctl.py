@@ -171,7 +171,7 @@ def test_socket_that_may_not_be_opened(control):
     [], ["nonsense"], ["show"], ["show", "a", "b"], ["status", "x"],
     ["status", "-v"], ["unload", "-r", "why", "a"], ["log", "loud"],
     ["rollback", "x" * 200], ["rollback", "x", "-r", "a\nb"],
-    ["unload", "no such"], ["unload", ""], ["rollback", "x", "-r", "y" * 300], ["-x"]])
+    ["events", "-n", "many"], ["events", "-v"], ["unload", "no such"], ["unload", ""], ["rollback", "x", "-r", "y" * 300], ["-x"]])
 def test_wrong_usage(control, arguments):
     status, out, err = control.run(*arguments)
     assert (status, out) == (USAGE, "") and err
@@ -188,7 +188,7 @@ def test_manual_and_usage_have_the_same_commands(control):
     usage = set(re.findall(r"^  ([a-z-]+) ", control.run()[2], re.M))
     page = manual("aegisctl.8")
     described = set(re.findall(r"^\.It Cm ([a-z-]+)", page, re.M))
-    assert usage == described and len(usage) == 13
+    assert usage == described and len(usage) == 14
 
 
 def test_manual_and_source_have_the_same_metrics():

@@ -33,6 +33,7 @@ class Agent:
         self.directory = directory
         self.port = net.free_port()
         self.host_id = "host-test"
+        self.arguments = []
         self.process = None
         self.launcher = []  # what execs the program, if not we
         self.manager = None  # manager.Manager: it starts the process
@@ -76,7 +77,8 @@ class Agent:
                                               **options)
         else:
             self.process = subprocess.Popen(
-                [*self.launcher, self.program], env=self.environment,
+                [*self.launcher, self.program, *self.arguments],
+                env=self.environment,
                 **options)
         self._thread = threading.Thread(
             target=self._collect, args=(self.process.stdout,), daemon=True)
