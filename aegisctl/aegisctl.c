@@ -10,6 +10,7 @@
 #include "aegis_config.h"
 #include "aegisctl/client.h"
 #include "aegisctl/events.h"
+#include "aegisctl/offline.h"
 #include "aegisctl/show.h"
 #include "common/log.h"
 #include "common/strnum.h"
@@ -39,6 +40,7 @@ struct options {
 	const char *file;
 	bool follow;
 	uint32_t last;
+	struct offline_options offline;
 };
 
 struct command {
@@ -313,6 +315,30 @@ run_check_config(const struct options *o, char **argv)
 	return EXIT_NO_AGENT;
 }
 
+static int
+run_verify(const struct options *o, char **argv)
+{
+	return offline_verify(&o->offline, argv[0]);
+}
+
+static int
+run_inspect(const struct options *o, char **argv)
+{
+	return offline_inspect(&o->offline, argv[0]);
+}
+
+static int
+run_pack(const struct options *o, char **argv)
+{
+	return offline_pack(&o->offline, argv[0]);
+}
+
+static int
+run_dry_run(const struct options *o, char **argv)
+{
+	return offline_dry_run(&o->offline, argv[0]);
+}
+
 static const struct command commands[] = {
 	{ "status", "", 0, 0, "", run_status, "health, and the programs" },
 	{ "programs", "[-v]", 0, 0, "v", run_programs,
@@ -336,6 +362,14 @@ static const struct command commands[] = {
 	{ "reload", "", 0, 0, "", run_reload, "read the configuration again" },
 	{ "check-config", "[-f file]", 0, 0, "f:", run_check_config,
 	    "check a configuration, as agentd -n does" },
+	{ "verify", "FILE [-k KEY] [-s SIG]", 1, 1, "k:", run_verify,
+	    "does the signature hold, is it sound" },
+	{ "inspect", "FILE [-k KEY]", 1, 1, "k:", run_inspect,
+	    "what is in an artifact, signed or not" },
+	{ "pack", "DIR -k KEY -o FILE", 1, 1, "k:o:p:", run_pack,
+	    "metadata.json and program.o into FILE, signed" },
+	{ "dry-run", "FILE [-p PARAMS]", 1, 1, "k:p:", run_dry_run,
+	    "verify and load it, attach nothing" },
 };
 
 static int
@@ -345,7 +379,7 @@ usage(void)
 
 	(void)fprintf(stderr, "usage: aegisctl [-j] [-s socket] command ...\n");
 	for (i = 0; i < nitems(commands); i++)
-		(void)fprintf(stderr, "  %-16s %-15s %s\n", commands[i].name,
+		(void)fprintf(stderr, "  %-16s %-22s %s\n", commands[i].name,
 		    commands[i].arguments, commands[i].help);
 	return EXIT_USAGE;
 }
@@ -369,10 +403,19 @@ take_flag(struct options *o, int c)
 {
 	switch (c) {
 	case 'j':
-		o->json = true;
+		o->json = o->offline.json = true;
 		return true;
 	case 's':
-		o->socket = optarg;
+		o->socket = o->offline.signature = optarg;
+		return true;
+	case 'k':
+		o->offline.key = optarg;
+		return true;
+	case 'p':
+		o->offline.parameters = optarg;
+		return true;
+	case 'o':
+		o->offline.output = optarg;
 		return true;
 	case 'v':
 		o->verbose = true;
@@ -421,6 +464,8 @@ main(int argc, char **argv)
 		return usage();
 	}
 	/* getopt moves what is no flag to the end. */
+	/* Before the command it was the socket. */
+	o.offline.signature = NULL;
 	argc -= optind;
 	argv += optind;
 	optind = 0;
