@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 pytest.register_assert_rewrite("aegis")
 
 # pylint: disable=wrong-import-position
-from aegis import net  # noqa: E402
+from aegis import net, schemas  # noqa: E402
 from aegis.agent import Agent  # noqa: E402
 from aegis.artifact import Artifact, Key, compile_bpf  # noqa: E402
 from aegis.broker import Nats  # noqa: E402
@@ -140,6 +140,9 @@ def client(nats):
     connection = nats.client()
     yield connection
     connection.close()
+    for subject in ("agent.telemetry", "agent.rollback.status"):
+        for event in connection.on(subject):
+            schemas.check_event(event)
 
 
 @pytest.fixture

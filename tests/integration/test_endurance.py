@@ -40,6 +40,10 @@ class Tally(Subscriber):
             found = self.fields.search(line)
             self.messages.append(found.groups() if found else (line,) * 6)
 
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
     def first(self, *types):
         """The first arrival of each event of these types, in order."""
         seen, out = set(), []

@@ -180,7 +180,8 @@ def test_broker_away_then_all_once_in_order(server, spool, make):
     server.stop()
     t.wait("state", lambda m: not m["connected"])
     for i in range(200):
-        t.event(DURABLE[i % 5], f"art-{i}")
+        t.event(DURABLE[i % 5], f"art-{i}", rollback_status=1 + i % 4,
+                threshold=1 + i % 5)
     t.await_accepted(201)
     sub.close()
     server.start()

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from . import kernel, net, wait
+from . import kernel, net, schemas, wait
 
 # The accounts of DESIGN.md's table, by what the process is called.
 ACCOUNTS = {
@@ -202,6 +202,8 @@ class Agent:
             kind = answer.getheader("Content-Type", "")
             if body and kind.startswith("application/json"):
                 body = json.loads(body)
+                if answer.status == 200:
+                    schemas.check_answer(path, body)
             return answer.status, body
         finally:
             connection.close()

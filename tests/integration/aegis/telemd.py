@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from . import net, wait
+from . import net, schemas, wait
 
 
 def tool(name):
@@ -76,6 +76,8 @@ class Subscriber:
     def close(self):
         self.process.kill()
         self.process.wait()
+        for _, event in self.messages:
+            schemas.check_event(event)
 
     def events(self, *types):
         return [d for _, d in list(self.messages)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: ISC
+"""Every event and answer that the tests see is held against schemas/.  Those
+of a shape that was seen before are taken as samples, one in twenty, since a
+flood has a hundred thousand of one shape."""
+
+import json
+import os
+
+import jsonschema
+
+_DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                          "../../../schemas")
+_SAMPLE = 20
+ANSWERS = {
+    "/healthz": "healthz", "/status": "status", "/metrics": "metrics",
+    "/programs": "programs", "/rollbacks": "rollbacks",
+    "/telemetry": "telemetry_document", "/version": "version",
+}
+_validators, _seen = {}, {}
+
+
+def _validator(schema, definition):
+    key = (schema, definition)
+    if key not in _validators:
+        with open(os.path.join(_DIRECTORY, schema + ".schema.json"),
+                  encoding="utf-8") as f:
+            defs = json.load(f)["$defs"]
+        assert definition in defs, f"{definition} is in no schema"
+        _validators[key] = jsonschema.Draft202012Validator(
+            {"$ref": f"#/$defs/{definition}", "$defs": defs})
+    return _validators[key]
+
+
+def _shape(value):
+    if isinstance(value, dict):
+        return tuple((k, _shape(v)) for k, v in sorted(value.items()))
+    if isinstance(value, list):
+        return frozenset(_shape(v) for v in value)
+    return type(value)
+
+
+def _check(schema, definition, value):
+    key = (schema, definition, _shape(value))
+    _seen[key] = _seen.get(key, 0) + 1
+    if _seen[key] % _SAMPLE == 1:
+        _validator(schema, definition).validate(value)
+
+
+def check_event(event):
+    """An event, or a step of a rollback."""
+    _check("event", event["type"], event)
+
+
+def check_answer(path, body):
+    """The agent's answer to GET PATH, if that is one of the API's."""
+    if path in ANSWERS and isinstance(body, dict):
+        _check("api", ANSWERS[path], body)
