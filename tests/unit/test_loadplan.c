@@ -211,6 +211,20 @@ START_TEST (programs_and_attachments_are_checked) {
 	REFUSED("attachment: target", p.attaches[0].target[1] = '\r');
 	REFUSED("attachment: target",
 	    memset(p.attaches[0].target, 'e', sizeof(p.attaches[0].target)));
+	/* what only probes have */
+	REFUSED("attachment: target", p.attaches[0].offset = 1);
+	REFUSED("attachment: target", p.attaches[0].rate = 1);
+	REFUSED("attachment: target", p.attaches[0].name_len = 1);
+	REFUSED("attachment: target", p.attaches[0].symbols_len = 1);
+	REFUSED("attachment: target", p.attaches[0].symbols_off = UINT32_MAX);
+	REFUSED("attachment: target", p.attaches[0].flags = 0,
+	    p.attaches[0].kind = ATTACH_TRACEPOINT);
+	REFUSED("attachment: target", p.attaches[0].flags = 0,
+	    p.attaches[0].kind = ATTACH_KPROBE, p.attaches[0].name_len = 200);
+	REFUSED("attachment: target", p.attaches[0].flags = 0,
+	    p.attaches[0].kind = ATTACH_UPROBE, p.attaches[0].name_len = 4);
+	REFUSED("attachment: target", p.attaches[0].flags = 0,
+	    p.attaches[0].kind = ATTACH_NETFILTER);
 }
 END_TEST
 

@@ -4,6 +4,7 @@
  */
 #include "fixtures/kitchen.bpf.h"
 #include "fixtures/odd.bpf.h"
+#include "fixtures/probes.bpf.h"
 #include "fixtures/small.bpf.h"
 #include "unit.h"
 #include "verifyd/counters.h"
@@ -55,6 +56,7 @@ bench_release(struct bench *b)
 #define KITCHEN fixture_kitchen, sizeof(fixture_kitchen)
 #define SMALL   fixture_small, sizeof(fixture_small)
 #define ODD     fixture_odd, sizeof(fixture_odd)
+#define PROBES  fixture_probes, sizeof(fixture_probes)
 
 /* What every program of the kitchen needs, but p_xdp. */
 #define OTHERS                                                                 \
@@ -365,5 +367,94 @@ START_TEST (counters) {
 }
 END_TEST
 
-UNIT_MAIN("plan", the_whole_kitchen, attachments_that_are_refused, load_only,
-    symbols, an_odd_object, objects_that_are_none, counters)
+/* One entry of the probes: the attachment it makes, or the problem. */
+static void
+probe(const char *entry, const char *problem, struct read_plan *r)
+{
+	_cleanup_free_ char *attach = NULL;
+	struct bench b;
+
+	ck_assert_int_ge(asprintf(&attach, "'attach':[{%s}]", entry), 0);
+	bench_open(&b, PROBES, attach, "{'lib':'/usr/lib/l.so'}");
+	ck_assert_int_eq(
+	    plan_attaches(&b.o, &b.m, b.effective, b.plan, &b.p), 0);
+	expect_problem(&b.p, problem, entry);
+	if (problem == NULL)
+		plan_read(b.plan, r);
+	bench_release(&b);
+}
+
+static void
+expect_probe(const char *entry, uint32_t kind, const char *target,
+    uint64_t offset, const char *list, uint32_t list_len)
+{
+	const struct loadplan_attach *a;
+	struct read_plan r;
+
+	probe(entry, NULL, &r);
+	ck_assert_uint_eq(r.plan.header->attach_count, 1);
+	a = &r.plan.attaches[0];
+	ck_assert_uint_eq(a->kind, kind);
+	ck_assert_str_eq(a->target, target);
+	ck_assert_uint_eq(a->offset, offset);
+	ck_assert_uint_eq(a->symbols_len, list_len);
+	ck_assert_mem_eq(r.plan.data + a->symbols_off, list, list_len);
+	plan_release(&r);
+}
+
+START_TEST (probes) {
+	expect_probe(
+	    "'program':'p_kprobe'", ATTACH_KPROBE, "vfs_read+0x8", 8, "", 0);
+	expect_probe("'program':'p_kprobe','symbol':'vfs_write'", ATTACH_KPROBE,
+	    "vfs_write", 0, "", 0);
+	expect_probe("'program':'p_multi','symbol':'a, b,c'",
+	    ATTACH_KPROBE_MULTI, "a, b,c", 0, "a\0b\0c", 6);
+	expect_probe("'program':'p_uprobe'", ATTACH_UPROBE,
+	    "/usr/bin/x:main+0x10", 16, "main", 4);
+	expect_probe("'program':'p_uprobe','binary':'$lib','symbol':'f'",
+	    ATTACH_UPROBE, "/usr/lib/l.so:f", 0, "f", 1);
+	expect_probe("'program':'p_uprobe','binary':'/a','offset':'0x20'",
+	    ATTACH_UPROBE, "/a:0x20", 32, "", 0);
+	expect_probe("'program':'p_tracepoint'", ATTACH_TRACEPOINT,
+	    "sched/sched_switch", 0, "", 0);
+	expect_probe("'program':'p_sample','event':'cycles','period':5",
+	    ATTACH_PERF_EVENT, "cycles, every 5", 0, "", 0);
+	expect_probe("'program':'p_sample','event':'cpu-clock'",
+	    ATTACH_PERF_EVENT, "cpu-clock, 99 Hz", 0, "", 0);
+	expect_probe("'program':'p_filter','hook':'ipv4/local_in',"
+		     "'priority':-3",
+	    ATTACH_NETFILTER, "ipv4/local_in", 0, "", 0);
+	expect_probe(
+	    "'program':'p_lookup'", ATTACH_SK_LOOKUP, "netns", 0, "", 0);
+}
+END_TEST
+
+START_TEST (probes_that_are_refused) {
+	probe("'program':'p_kprobe','symbol':'a b'", "is no symbol", NULL);
+	probe("'program':'p_kprobe','offset':'x'", "offset \"x\"", NULL);
+	probe("'program':'p_kprobe','binary':'/x'", "takes no binary", NULL);
+	probe("'program':'p_multi','symbol':'vfs_*'", "CAP_SYSLOG", NULL);
+	probe("'program':'p_multi'", "needs to be told where", NULL);
+	probe("'program':'p_uprobe','binary':'/a/../b','symbol':'f'",
+	    "is no binary", NULL);
+	probe("'program':'p_uprobe','binary':'/a'", "where in \"/a\"", NULL);
+	probe("'program':'p_tracepoint','tracepoint':'../x'",
+	    "is no tracepoint", NULL);
+	probe("'program':'p_sample'", "needs to be told where", NULL);
+	probe("'program':'p_sample','event':'naps'", "wanted one of", NULL);
+	probe("'program':'p_sample','event':'cycles','frequency':0",
+	    "frequency \"0\"", NULL);
+	probe("'program':'p_sample','event':'cycles','frequency':1,'period':1",
+	    "one of the two", NULL);
+	probe("'program':'p_filter','hook':'ipv4/nowhere'", "is no hook", NULL);
+	probe("'program':'p_filter','hook':'ipv4/forward',"
+	      "'priority':2147483647",
+	    "priority \"2147483647\"", NULL);
+	probe("'program':'p_lookup','interface':'lo'", "takes no interface",
+	    NULL);
+}
+END_TEST
+
+UNIT_MAIN("plan", probes, probes_that_are_refused, the_whole_kitchen,
+    attachments_that_are_refused, load_only, symbols, an_odd_object,
+    objects_that_are_none, counters)
