@@ -48,7 +48,11 @@ unload(struct agent *agent, struct artifact *a)
 	if (telem != NULL && msg_send_RING_REMOVE(telem, a->handle, &ring) < 0)
 		log_line(LOG_LEVEL_WARN, a->listing.artifact_id, NULL,
 		    "telemd cannot be told that the program goes");
-	closer_close(agent->closer, a->custody, a->handle);
+	/* A replaced one may come back within its successor's probation. */
+	if (a->unload_reason == UNLOAD_REPLACED)
+		closer_detach(agent->closer, a->custody, a->handle);
+	else
+		closer_close(agent->closer, a->custody, a->handle);
 	peer_bpf_forget(agent, a);
 	agent->snapshot_dirty = true;
 }
@@ -101,6 +105,7 @@ act(struct agent *agent, const struct action *action)
 		events_add(agent, action);
 		break;
 	case ACT_RELEASE:
+		closer_close(agent->closer, a->custody, 0);
 		custody_release_files(a->custody);
 		break;
 	default:

@@ -124,8 +124,8 @@ take(struct job *job, int *fd)
 		job->fds[job->count++] = fd_steal(fd);
 }
 
-void
-closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
+static void
+hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 {
 	struct job *job = calloc(
 	    1, sizeof(*job) + (JOB_MIN + c->link_count) * sizeof(job->fds[0]));
@@ -137,9 +137,9 @@ closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
 	for (i = 0; i < c->link_count; i++)
 		take(job, &c->links[i].fd);
 	c->link_count = 0;
-	for (i = 0; i < nitems(c->progs); i++)
+	for (i = 0; all && i < nitems(c->progs); i++)
 		take(job, &c->progs[i]);
-	for (i = 0; i < nitems(c->maps); i++)
+	for (i = 0; all && i < nitems(c->maps); i++)
 		take(job, &c->maps[i]);
 	if (job->count == 0 && cookie == 0) {
 		free(job);
@@ -148,4 +148,16 @@ closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
 	while (write(closer->todo[1], &job, sizeof(job)) == -1)
 		if (errno != EINTR)
 			fatal("closer: %s", strerror(errno));
+}
+
+void
+closer_close(struct closer *closer, struct custody *c, uint64_t cookie)
+{
+	hand_over(closer, c, cookie, true);
+}
+
+void
+closer_detach(struct closer *closer, struct custody *c, uint64_t cookie)
+{
+	hand_over(closer, c, cookie, false);
 }

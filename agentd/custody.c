@@ -116,6 +116,37 @@ custody_is_complete(const struct custody *c)
 	return true;
 }
 
+bool
+custody_is_kept(const struct custody *c)
+{
+	uint32_t i;
+
+	if (c->loadplan.header == NULL || c->object < 0)
+		return false;
+	for (i = 0; i < c->loadplan.header->prog_count; i++)
+		if (c->loadplan.progs[i].autoload && c->progs[i] < 0)
+			return false;
+	for (i = 0; i < c->loadplan.header->map_count; i++)
+		if (c->maps[i] < 0)
+			return false;
+	return true;
+}
+
+int
+custody_carried_map(
+    const struct custody *new, uint32_t index, const struct custody *old)
+{
+	const struct loadplan_map *m = &new->loadplan.maps[index];
+	uint32_t i;
+
+	if (!(m->flags & LOADPLAN_MAP_CARRY) || old->loadplan.header == NULL)
+		return -1;
+	for (i = 0; i < old->loadplan.header->map_count; i++)
+		if (strcmp(old->loadplan.maps[i].name, m->name) == 0)
+			return old->maps[i];
+	return -1;
+}
+
 /* The record leaves C; its descriptor is the caller's. */
 static void
 remove_link(struct custody *c, struct custody_link *link)

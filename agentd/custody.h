@@ -74,6 +74,16 @@ struct custody *custody_new(void);
 int custody_set_plan(
     struct custody *c, int plan, const char **what) _must_check_;
 
+/* Are all programs and maps of its plan in the kernel, attached or not? */
+bool custody_is_kept(const struct custody *c);
+
+/*
+ * The map of OLD whose contents map INDEX of NEW shall keep: metadata lists
+ * it under carry_maps and OLD has one of that name.  -1: none (borrowed).
+ */
+int custody_carried_map(
+    const struct custody *new, uint32_t index, const struct custody *old);
+
 /* Close bytes, object, plan and parameters; what is loaded stays. */
 void custody_release_files(struct custody *c);
 
@@ -126,6 +136,9 @@ void closer_free(struct closer *closer);
  * COOKIE 0: nobody asks for the end.
  */
 void closer_close(struct closer *closer, struct custody *c, uint64_t cookie);
+
+/* Likewise the links alone: programs and maps are kept, to come back. */
+void closer_detach(struct closer *closer, struct custody *c, uint64_t cookie);
 
 /* Release C wholly; what it holds in the kernel goes by the closer. */
 void custody_free(struct custody *c, struct closer *closer);

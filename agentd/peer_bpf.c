@@ -48,6 +48,53 @@ send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 	return 0;
 }
 
+/* The maps whose contents it goes on with: carry_maps. */
+static int
+send_old_maps(struct agent *agent, struct imsg_channel *ch, struct artifact *a)
+{
+	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
+	const struct custody *c = a->custody;
+	struct msg_load_map map = { 0 };
+	uint32_t i;
+	int fd, r = 0;
+
+	if (p == NULL || !artifact_is_loaded(p))
+		return 0;
+	for (i = 0; r == 0 && i < c->loadplan.header->map_count; i++) {
+		fd = custody_carried_map(c, i, p->custody);
+		if (fd < 0)
+			continue;
+		map.index = i;
+		r = msg_send_LOAD_OLD_MAP(ch, a->handle, &map, copy_fd(fd));
+	}
+	return r;
+}
+
+/* It was in the kernel until it was replaced, and is there still. */
+static int
+send_kept(struct imsg_channel *ch, const struct artifact *a)
+{
+	const struct custody *c = a->custody;
+	struct msg_load_prog prog = { 0 };
+	struct msg_load_map map = { 0 };
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < c->loadplan.header->prog_count; i++) {
+		if (c->progs[i] < 0)
+			continue;
+		prog.index = i;
+		r = msg_send_LOAD_KEPT_PROG(
+		    ch, a->handle, &prog, copy_fd(c->progs[i]));
+	}
+	for (i = 0; r == 0 && i < c->loadplan.header->map_count; i++) {
+		map.index = i;
+		r = msg_send_LOAD_KEPT_MAP(
+		    ch, a->handle, &map, copy_fd(c->maps[i]));
+	}
+	return r;
+}
+
 static int
 send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
     struct broker_events *events)
@@ -71,6 +118,13 @@ send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 		    ch, a->handle, &plan, copy_fd(a->custody->plan));
 	if (r == 0)
 		r = send_old_links(agent, ch, a, &start.old_links);
+	if (r == 0 && a->restoring && custody_is_kept(a->custody)) {
+		r = send_kept(ch, a);
+	} else if (r == 0) {
+		/* Kept, but listed anew and verified anew: loaded anew. */
+		closer_close(agent->closer, a->custody, 0);
+		r = send_old_maps(agent, ch, a);
+	}
 	if (r == 0)
 		r = peer_probe_send(ch, a, events);
 	if (r == 0)

@@ -147,6 +147,47 @@ handle_load_old_map(struct imsg *m, void *ctx)
 	return 0;
 }
 
+/* It has all its programs and maps, or it must be loaded. */
+static bool
+is_whole(const struct artifact *a)
+{
+	uint32_t i;
+
+	for (i = 0; i < a->plan.header->prog_count; i++)
+		if (a->plan.progs[i].autoload && a->progs[i].fd < 0)
+			return false;
+	for (i = 0; i < a->plan.header->map_count; i++)
+		if (a->maps[i].fd < 0)
+			return false;
+	return true;
+}
+
+static int
+handle_load_kept_prog(struct imsg *m, void *ctx)
+{
+	const struct msg_load_prog *msg = msg_get_LOAD_KEPT_PROG(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+
+	if (l == NULL || l->started)
+		return -EINVAL;
+	l->kept = true;
+	return artifact_set_prog(l->artifact, msg->index, imsg_take_fd(m));
+}
+
+static int
+handle_load_kept_map(struct imsg *m, void *ctx)
+{
+	const struct msg_load_map *msg = msg_get_LOAD_KEPT_MAP(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+
+	if (l == NULL || l->started)
+		return -EINVAL;
+	l->kept = true;
+	return artifact_set_map(l->artifact, msg->index, imsg_take_fd(m));
+}
+
 static int
 handle_load_perf(struct imsg *m, void *ctx)
 {
@@ -199,6 +240,8 @@ handle_load_start(struct imsg *m, void *ctx)
 	if (l->failure.result == WORK_OK) {
 		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
 			return -EINVAL;
+		if (l->kept && !is_whole(l->artifact))
+			return -EINVAL;
 		i = l->artifact->plan.header->attach_count;
 		for (; i < nitems(l->links); i++)
 			if (l->links[i].old_fd >= 0)
@@ -241,6 +284,20 @@ name_holder(struct bpfd *b, struct load *l)
 }
 
 static void
+warn_of_empty_maps(const struct load *l)
+{
+	uint32_t i;
+
+	for (i = 0; i < nitems(l->emptied); i++)
+		if (l->emptied[i] && l->failure.result == WORK_OK)
+			log_line(LOG_LEVEL_WARN, l->artifact->artifact_id,
+			    l->artifact->plan.maps[i].name,
+			    "carry_maps: this map starts empty, the version "
+			    "before declares it otherwise (type, key, value, "
+			    "max_entries or flags)");
+}
+
+static void
 handle_loaded(struct load *l, void *ctx)
 {
 	struct bpfd *b = ctx;
@@ -252,6 +309,7 @@ handle_loaded(struct load *l, void *ctx)
 		return;
 	}
 	name_holder(b, l);
+	warn_of_empty_maps(l);
 	r = reply_send(b->worker.agentd, l);
 	if (r < 0 && r != -EPIPE) {
 		log_line(LOG_LEVEL_ERROR, l->artifact->artifact_id,
@@ -424,6 +482,8 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_OLD_LINK] = handle_load_old_link,
 	[MSG_LOAD_OLD_MAP] = handle_load_old_map,
 	[MSG_LOAD_PERF] = handle_load_perf,
+	[MSG_LOAD_KEPT_PROG] = handle_load_kept_prog,
+	[MSG_LOAD_KEPT_MAP] = handle_load_kept_map,
 	[MSG_LOAD_START] = handle_load_start,
 	[MSG_ADOPT_PLAN] = handle_adopt_plan,
 	[MSG_ADOPT_PROG] = handle_adopt_prog,

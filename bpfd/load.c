@@ -8,6 +8,7 @@
 
 #include "bpfd/attach.h"
 #include "bpfd/attach_probe.h"
+#include "bpfd/elements.h"
 #include "bpfd/notes.h"
 #include "bpfd/object.h"
 #include "bpfd/stats.h"
@@ -83,7 +84,7 @@ keep_verifier_log(struct load *l, const struct object *o)
 	l->verifier_log_len = len - off;
 }
 
-/* Old maps whose declaration changed start empty, and agentd is told. */
+/* Old maps whose declaration changed start empty; bpfd.c says so. */
 static int
 carry_maps(struct load *l, struct object *o)
 {
@@ -94,14 +95,36 @@ carry_maps(struct load *l, struct object *o)
 		if (l->old_maps[i] < 0)
 			continue;
 		r = object_reuse_map(o, i, l->old_maps[i]);
-		if (r < 0)
-			return failure_set(&l->failure, WORK_REFUSED, r,
-			    "map \"%s\" cannot keep its contents: the version "
-			    "that runs declares it otherwise (type, key, value "
-			    "or max_entries)",
-			    l->artifact->plan.maps[i].name);
+		if (r == -EINVAL)
+			l->emptied[i] = true;
+		else if (r < 0)
+			return failure_set(&l->failure, failure_kind(r), r,
+			    "map \"%s\" cannot keep its contents: %s",
+			    l->artifact->plan.maps[i].name, strerror(-r));
 	}
 	return 0;
+}
+
+/*
+ * A version that comes back shares its carried maps with the one that had
+ * replaced it: its own parameters go in again.
+ */
+static int
+rewrite_carried(struct load *l, const struct kernel *k)
+{
+	const struct loadplan *plan = &l->artifact->plan;
+	const struct loadplan_write *w;
+	uint32_t i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < plan->header->write_count; i++) {
+		w = &plan->writes[i];
+		if (w->kind == WRITE_ELEMENT &&
+		    plan->maps[w->map].flags & LOADPLAN_MAP_CARRY)
+			r = element_write(plan, i, l->artifact->maps[w->map].fd,
+			    k->cpus, &l->failure);
+	}
+	return r;
 }
 
 static int
@@ -131,22 +154,18 @@ collect(struct load *l, const struct object *o)
 }
 
 static int
-load_object(struct load *l, const struct kernel *k)
+load_object(struct load *l, struct object *o, const struct kernel *k)
 {
-	struct object o;
-	int64_t start = clock_boot_ns();
 	int r;
 
-	r = object_open(&o, &l->elf, &l->artifact->plan, k, &l->failure);
+	r = object_open(o, &l->elf, &l->artifact->plan, k, &l->failure);
 	if (r == 0)
-		r = carry_maps(l, &o);
+		r = carry_maps(l, o);
 	if (r == 0)
-		r = object_load(&o, k);
+		r = object_load(o, k);
 	if (r == 0)
-		r = collect(l, &o);
-	l->load_us = (uint64_t)(clock_boot_ns() - start) / 1000;
-	keep_verifier_log(l, &o);
-	object_close(&o);
+		r = collect(l, o);
+	keep_verifier_log(l, o);
 	return r;
 }
 
@@ -262,6 +281,8 @@ void
 load_run(struct load *l, const struct kernel *k)
 {
 	const struct loadplan *plan = &l->artifact->plan;
+	int64_t start = clock_boot_ns();
+	struct object o = { 0 };
 	int r;
 
 	if (l->failure.result != WORK_OK) /* it came damaged */
@@ -270,11 +291,12 @@ load_run(struct load *l, const struct kernel *k)
 	if (r == 0)
 		r = stats_check(plan, k->cpus, &l->failure);
 	if (r == 0)
-		r = load_object(l, k);
-	if (r < 0)
-		return;
-	if (l->attach_nothing)
-		return;
-	stats_measure(l->artifact, k);
-	(void)load_attach(l, k);
+		r = l->kept ? rewrite_carried(l, k) : load_object(l, &o, k);
+	l->load_us = (uint64_t)(clock_boot_ns() - start) / 1000;
+	if (r == 0 && !l->attach_nothing)
+		r = load_attach(l, k);
+	/* Nothing waits for this: the programs are attached. */
+	object_close(&o);
+	if (r == 0 && !l->attach_nothing)
+		stats_measure(l->artifact, k);
 }

@@ -49,6 +49,8 @@ struct load {
 	uint32_t perf_count;
 	uint64_t beside;     /* by attachment: see attach_probe_create() */
 	bool attach_nothing; /* only try whether it loads */
+	bool kept;           /* its programs came with it: nothing is loaded */
+	bool emptied[LOADPLAN_MAX_MAPS]; /* declared otherwise: not carried */
 	bool started;   /* it is in the queue: hands off but for the next */
 	bool forgotten; /* BPF_FORGET came meanwhile; the queue ignores it */
 

@@ -141,7 +141,7 @@ reply_send(struct imsg_channel *agentd, struct load *l)
 	};
 	int r = 0;
 
-	if (l->failure.result == WORK_OK) {
+	if (l->failure.result == WORK_OK && !l->kept) {
 		r = send_programs(agentd, l->artifact);
 		if (r == 0)
 			r = send_maps(agentd, l->artifact);

@@ -452,6 +452,42 @@ def test_previous_version_comes_back(agent, tree, client, counter):
     assert len(agent.held()["link"]) == 1
 
 
+@pytest.mark.parametrize("carry", [True, False])
+def test_previous_version_comes_back_as_it_was(agent, tree, client, counter,
+                                               cgroup, carry):
+    """It was never out of the kernel: the same program is attached again,
+    with the maps it had, or those that the newer one went on with."""
+    def packets(artifact):
+        telemetry = agent.programs()[artifact.id]["telemetry"]
+        return telemetry["packets_processed"]
+
+    metadata = {"carry_maps": ["stats"]} if carry else {}
+    old = counter(version="1.0.0", metadata=metadata)
+    tree.publish(old)
+    agent.wait_running(old)
+    cgroup.ping(5)
+    wait.until(lambda: packets(old) >= 5, "counted")
+    programs, maps = agent.held()["prog"], agent.held()["map"]
+    new = counter(version="1.1.0", metadata=metadata)
+    tree.publish(new)
+    agent.wait_running(new)
+    both = agent.held()
+    assert programs < both["prog"] and len(both["prog"]) == 2
+    cgroup.ping(5)
+    counted = 10 if carry else 5
+    wait.until(lambda: packets(new) >= counted, "counted")
+    assert carry or packets(new) < 10
+    client.request(f"orchestrator.rollback.{agent.host_id}",
+                   {"artifact_id": new.id})
+    agent.wait_status(new.id, "rolled_back")
+    wait.until(lambda: agent.held()["prog"] == programs, "the same program")
+    assert agent.held()["map"] == maps
+    assert len(agent.held()["link"]) == 1
+    wait.until(lambda: packets(old) >= counted, "counted")
+    cgroup.ping(5)
+    wait.until(lambda: packets(old) >= counted + 5, "counted on")
+
+
 def test_objects_before_and_after(make_agent, tree, nats, counter, passer,
                                   denier):
     """A day in short: loads, expiry, replacement, failure, crash, stop; the
