@@ -174,6 +174,54 @@ START_TEST (each_place_goes_to_one) {
 }
 END_TEST
 
+START_TEST (a_map_is_carried_by_name_if_it_is_listed) {
+	struct loadplan_map old_maps[2] = { { .name = "rules" },
+		{ .name = "stats" } };
+	struct loadplan_map new_maps[3] = { { .name = "stats" },
+		{ .name = "rules", .flags = LOADPLAN_MAP_CARRY },
+		{ .name = "added", .flags = LOADPLAN_MAP_CARRY } };
+	struct fixture old, new;
+
+	set_up(&old, 0);
+	set_up(&new, 0);
+	old.header.map_count = 2;
+	old.c->loadplan.maps = old_maps;
+	old.c->maps[0] = 70;
+	old.c->maps[1] = 71;
+	new.header.map_count = 3;
+	new.c->loadplan.maps = new_maps;
+	ck_assert_int_eq(custody_carried_map(new.c, 0, old.c), -1);
+	ck_assert_int_eq(custody_carried_map(new.c, 1, old.c), 70);
+	ck_assert_int_eq(custody_carried_map(new.c, 2, old.c), -1);
+	old.c->loadplan.header = NULL; /* released already */
+	ck_assert_int_eq(custody_carried_map(new.c, 1, old.c), -1);
+	tear_down(&old);
+	tear_down(&new);
+}
+END_TEST
+
+START_TEST (kept_is_all_that_the_plan_loads) {
+	struct loadplan_map maps[1] = { { .name = "stats" } };
+	struct loadplan_prog progs[2] = { { .autoload = 1 },
+		{ .autoload = 0 } };
+	struct fixture f;
+
+	set_up(&f, 0);
+	f.header.prog_count = 2;
+	f.header.map_count = 1;
+	f.c->loadplan.progs = progs;
+	f.c->loadplan.maps = maps;
+	f.c->object = 60;
+	f.c->progs[0] = 61;
+	ck_assert(!custody_is_kept(f.c));
+	f.c->maps[0] = 62;
+	ck_assert(custody_is_kept(f.c));
+	f.c->progs[0] = -1;
+	ck_assert(!custody_is_kept(f.c));
+	tear_down(&f);
+}
+END_TEST
+
 START_TEST (taken_over_and_given_back) {
 	struct fixture old, new;
 	int fd;
@@ -210,4 +258,5 @@ END_TEST
 
 UNIT_MAIN("custody", one_attachment_has_many_places,
     a_named_target_must_be_there, places_carry_over_one_by_one,
+    a_map_is_carried_by_name_if_it_is_listed, kept_is_all_that_the_plan_loads,
     each_place_goes_to_one, taken_over_and_given_back)
