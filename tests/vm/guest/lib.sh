@@ -21,7 +21,8 @@ check() {
 	if "$@" >/run/check 2>&1; then # no $(): some wait for a child of ours
 		echo "CHECK ok $name"
 	else
-		echo "CHECK FAILED $name: $(tail -n 3 /run/check | tr '\n' ' ')"
+		echo "CHECK FAILED $name: $(tail -n 3 /run/check |
+			tr "\n" " " | cut -c 1-400)"
 		failed=$((failed + 1))
 		return 1
 	fi
