@@ -6,10 +6,9 @@
 #include <err.h>
 #include <inttypes.h>
 #include <linux/bpf.h>
-#include <linux/magic.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -118,17 +117,28 @@ send_load(struct trial *t, struct judge *j)
 	return r;
 }
 
+/* Where cgroups are; "" if nowhere. */
+static void
+find_cgroup_root(char *out, size_t size)
+{
+	FILE *f = setmntent("/proc/self/mounts", "re");
+	const struct mntent *m;
+
+	out[0] = '\0';
+	while (f != NULL && out[0] == '\0' && (m = getmntent(f)) != NULL)
+		if (strcmp(m->mnt_type, "cgroup2") == 0)
+			str_copy_cut(out, size, m->mnt_dir);
+	if (f != NULL)
+		(void)endmntent(f);
+}
+
 static int
 try_load(struct trial *t, struct judge *j)
 {
 	struct msg_bpf_config config = { .cgroup_root = "" };
-	struct statfs fs;
 	int r;
 
-	if (statfs("/sys/fs/cgroup", &fs) == 0 &&
-	    fs.f_type == CGROUP2_SUPER_MAGIC)
-		str_copy_cut(config.cgroup_root, sizeof(config.cgroup_root),
-		    "/sys/fs/cgroup");
+	find_cgroup_root(config.cgroup_root, sizeof(config.cgroup_root));
 	r = helper_start(&t->helper, PROC_BPF, handlers, t);
 	if (r == 0)
 		r = msg_send_BPF_CONFIG(t->helper.channel, 0, &config);

@@ -7,6 +7,7 @@
 #include <err.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aegisctl/files.h"
 #include "aegisctl/judge.h"
@@ -82,10 +83,15 @@ describe(const struct offline_options *o, const char *file, int keys,
 int
 offline_verify(const struct offline_options *o, const char *file)
 {
-	_cleanup_fd_ int keys = files_keys(o->key);
+	_cleanup_fd_ int keys = -1;
 	char signature[AEGIS_SIGNATURE_SIZE];
 	int r;
 
+	if (access(file, R_OK) == -1) {
+		warn("%s", file);
+		return 1;
+	}
+	keys = files_keys(o->key);
 	if (keys < 0)
 		return 1;
 	r = files_signature(file, o->signature, signature, sizeof(signature));
