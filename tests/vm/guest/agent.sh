@@ -158,7 +158,9 @@ check "a program may be executed before" exec_allowed
 check "a connection is tried before" connect_says refused
 check "the peer is answered before" ping_us
 
-list exec-1 egress-1 xdp-1 forged-1
+# What needs the broker's perf events is among it.
+tracing="fentry-1 tracepoint-1 kprobe-1 uprobe-1 perf-1"
+list exec-1 egress-1 xdp-1 forged-1 $tracing
 check "the LSM program runs" runs exec-1
 check "the cgroup program runs" runs egress-1
 check "the XDP program runs" runs xdp-1
@@ -172,6 +174,11 @@ for id in exec-1 egress-1 xdp-1; do
 done
 check "the denied execution is an event on the broker" within 30 told_of \
 	exec-1 violation_report '.data.violation.path == "/forbidden/true"'
+for id in $tracing; do
+	check "$id runs" runs $id
+	check "events of $id are counted" \
+		within 30 program $id '.telemetry.packets_processed > 0'
+done
 check "programs outlive bpfd" survives_bpfd
 
 check "rollback by the operator" ctl rollback exec-1 -r "tried in a guest"
@@ -179,7 +186,7 @@ check "the LSM program is rolled back" becomes exec-1 rolled_back
 check "execution is allowed again" within 10 exec_allowed
 check "the others still act" not ping_us
 
-list egress-1 xdp-1 exec-short
+list egress-1 xdp-1 exec-short $tracing
 # Six seconds are soon over in here: what was is asked, not what is.
 while :; do
 	/forbidden/true 2>/dev/null
