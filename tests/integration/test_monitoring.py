@@ -24,7 +24,7 @@ def share(prefix):
 def metrics():
     """Every series that apid has, from its table of families."""
     text = (SOURCE / "apid/prometheus.c").read_text(encoding="utf-8")
-    found = re.findall(r'FAMILY_([A-Z]+), "(aegisflux_\w+)"', text)
+    found = re.findall(r'FAMILY_([A-Z]+),\s+"(aegisflux_\w+)"', text)
     found += [(kind, name) for name, kind in re.findall(
         r'{ "(aegisflux_\w+)", FAMILY_([A-Z]+)', text)]
     names = {name + suffix for kind, name in found
