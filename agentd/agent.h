@@ -13,6 +13,7 @@
 #include "agentd/config.h"
 #include "agentd/custody.h"
 #include "agentd/fleet.h"
+#include "agentd/follow.h"
 #include "agentd/proc.h"
 #include "agentd/secrets.h"
 #include "agentd/state.h"
@@ -42,6 +43,8 @@ struct observed {
 	struct msg_api_state api;
 	bool api_known;
 	uint64_t protocol_violations;
+	uint64_t drift_found;
+	uint64_t drift_repaired;
 	uint64_t load_buckets[12];
 	uint64_t load_sum_us;
 };
@@ -62,6 +65,7 @@ struct agent {
 	struct control *control;
 	struct notify *notify;
 	struct observed observed;
+	struct follow interfaces;
 	struct moment started;
 	/* From the service manager's store, until they are taken up. */
 	struct listenfd *stored;

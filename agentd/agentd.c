@@ -15,6 +15,7 @@
 #include "agentd/handover.h"
 #include "agentd/feed.h"
 #include "agentd/peer_bpf.h"
+#include "agentd/peer_links.h"
 #include "agentd/peer_verify.h"
 #include "agentd/spawn.h"
 #include "agentd/startup.h"
@@ -51,6 +52,7 @@ handle_sample(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *agent = arg;
 
+	links_check(agent);
 	peer_bpf_sample(agent);
 	renew_tokens(agent);
 	agent->snapshot_dirty = true;

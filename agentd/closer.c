@@ -125,6 +125,14 @@ take(struct job *job, int *fd)
 }
 
 static void
+put_job(struct closer *closer, struct job *job)
+{
+	while (write(closer->todo[1], &job, sizeof(job)) == -1)
+		if (errno != EINTR)
+			fatal("closer: %s", strerror(errno));
+}
+
+static void
 hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 {
 	struct job *job = calloc(
@@ -145,9 +153,21 @@ hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 		free(job);
 		return;
 	}
-	while (write(closer->todo[1], &job, sizeof(job)) == -1)
-		if (errno != EINTR)
-			fatal("closer: %s", strerror(errno));
+	put_job(closer, job);
+}
+
+void
+closer_close_fd(struct closer *closer, int fd)
+{
+	struct job *job;
+
+	if (fd < 0)
+		return;
+	job = calloc(1, sizeof(*job) + sizeof(job->fds[0]));
+	if (job == NULL)
+		fatal("out of memory");
+	job->fds[job->count++] = fd;
+	put_job(closer, job);
 }
 
 void

@@ -242,6 +242,23 @@ custody_take_over(
 }
 
 void
+custody_drop_link(
+    struct custody *c, struct custody_link *link, struct closer *closer)
+{
+	closer_close_fd(closer, fd_steal(&link->fd));
+	remove_link(c, link);
+}
+
+void
+custody_withdraw(struct custody *old)
+{
+	size_t i;
+
+	for (i = 0; i < old->link_count; i++)
+		old->links[i].offered = UINT32_MAX;
+}
+
+void
 custody_give_back(struct custody *new, struct custody *old)
 {
 	struct custody_link *link;

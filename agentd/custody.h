@@ -22,6 +22,7 @@
 
 #include "agentd/probes.h"
 
+struct closer;
 struct event_base;
 
 /* Of one artifact: its attachments, times the interfaces of patterns. */
@@ -29,6 +30,12 @@ struct event_base;
 
 /* In the place of an ifindex: the processor that a perf event samples. */
 #define CUSTODY_AT_CPU (UINT32_C(1) << 31)
+enum link_state {
+	LINK_HELD = 0, /* attached, as far as is known */
+	LINK_WANTED,   /* bpfd is to be asked to attach it, */
+	LINK_ASKED,    /* and was */
+	LINK_LEFT,     /* not attached, and not tried again */
+};
 
 /*
  * One attachment at one place.  An attachment to interfaces by pattern has as
@@ -46,6 +53,12 @@ struct custody_link {
 	/* Taken over: the attachment it was in the predecessor, to which it
 	 * goes back if the load fails; UINT32_MAX: it is our own. */
 	uint32_t taken_from;
+	enum link_state state;
+	unsigned int drifts; /* how often it was found detached, */
+	const char *drift;   /* and how, until that is made good; static */
+	bool reported;       /* that it could not be attached */
+	/* Of the list of interfaces (follow.h) that was known when it came. */
+	uint64_t generation;
 };
 
 struct custody {
@@ -115,12 +128,17 @@ unsigned int custody_match(const struct custody *new, struct custody *old);
 int custody_take_over(struct custody *new, struct custody *old, uint32_t attach,
     uint32_t ifindex) _must_check_;
 
+/* The record leaves C; a descriptor in it is closed by the closer. */
+void custody_drop_link(
+    struct custody *c, struct custody_link *link, struct closer *closer);
+
+/* OLD offers nothing any more: its successor did not come. */
+void custody_withdraw(struct custody *old);
+
 /* All that NEW has taken over from OLD goes back to it. */
 void custody_give_back(struct custody *new, struct custody *old);
 
 /* ---- the closer ---- */
-
-struct closer;
 
 /* All descriptors of a job are closed; COOKIE as given. */
 typedef void (*closer_done)(uint64_t cookie, void *ctx);
@@ -139,6 +157,9 @@ void closer_close(struct closer *closer, struct custody *c, uint64_t cookie);
 
 /* Likewise the links alone: programs and maps are kept, to come back. */
 void closer_detach(struct closer *closer, struct custody *c, uint64_t cookie);
+
+/* One descriptor alone (takes it); -1 is ignored. */
+void closer_close_fd(struct closer *closer, int fd);
 
 /* Release C wholly; what it holds in the kernel goes by the closer. */
 void custody_free(struct custody *c, struct closer *closer);

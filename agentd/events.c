@@ -240,6 +240,23 @@ events_add(struct agent *agent, const struct action *act)
 }
 
 void
+events_problem(struct agent *agent, const struct artifact *a,
+    const char *reason, const char *text)
+{
+	struct msg_event event = { .type = EVENT_PROGRAM_ERROR };
+
+	event.wall_ns = clock_wall_ns();
+	uuid_make_v7(event.wall_ns, event.event_id);
+	describe_artifact(&event, a);
+	str_copy_cut(event.reason, sizeof(event.reason), reason);
+	str_copy_cut(event.error, sizeof(event.error), text);
+	log_line(LOG_LEVEL_WARN, event.artifact_id, text,
+	    "BPF program %s %s is not attached as it should be", event.name,
+	    event.version);
+	send_event(agent, &event, -1);
+}
+
+void
 events_heartbeat(struct agent *agent)
 {
 	struct snapshot_reason reasons[HEALTH_REASONS_MAX];

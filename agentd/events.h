@@ -13,6 +13,7 @@
 
 struct agent;
 struct action;
+struct artifact;
 struct event_queue;
 
 struct event_queue *events_new(void);
@@ -20,6 +21,13 @@ void events_free(struct event_queue *q);
 
 /* An event of the fleet about an artifact. */
 void events_add(struct agent *agent, const struct action *act);
+
+/*
+ * Something is wrong with an artifact that runs all the same: REASON is one
+ * word for metadata.reason, TEXT says what.
+ */
+void events_problem(struct agent *agent, const struct artifact *a,
+    const char *reason, const char *text);
 
 /* The regular sign of life. */
 void events_heartbeat(struct agent *agent);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/peer_links.h"
 #include "agentd/peer_probe.h"
 #include "common/log.h"
 
@@ -259,8 +260,10 @@ static int
 handle_link(struct imsg *m, void *ctx)
 {
 	const struct msg_load_link *link = msg_get_LOAD_LINK(m);
-	struct artifact *a = being_loaded(ctx, m);
+	struct agent *agent = ctx;
+	struct artifact *a = being_loaded(agent, m);
 	uint32_t at;
+	int r;
 
 	if (a == NULL)
 		return 0;
@@ -272,8 +275,12 @@ handle_link(struct imsg *m, void *ctx)
 	if (a->custody->loadplan.attaches[link->attach].kind ==
 	    ATTACH_PERF_EVENT)
 		at = CUSTODY_AT_CPU | link->cpu;
-	return custody_add_link(a->custody, link->attach, at, link->interface,
+	r = custody_add_link(a->custody, link->attach, at, link->interface,
 	    imsg_take_fd(m), link->link_id);
+	if (r == 0)
+		a->custody->links[a->custody->link_count - 1].generation =
+		    agent->interfaces.generation;
+	return r;
 }
 
 /* The predecessor's link runs the new program now: it changes hands. */
@@ -368,8 +375,10 @@ give_back_links(struct agent *agent, struct artifact *a)
 {
 	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
 
-	if (p != NULL && p->custody != NULL)
-		custody_give_back(a->custody, p->custody);
+	if (p == NULL || p->custody == NULL)
+		return;
+	custody_give_back(a->custody, p->custody);
+	custody_withdraw(p->custody);
 }
 
 static int
@@ -396,6 +405,8 @@ handle_done(struct imsg *m, void *ctx)
 	}
 	fleet_load_done(&agent->fleet, a, (enum work_result)done->result,
 	    done->error, moment_now());
+	if (done->result == WORK_OK)
+		links_settle(agent, a);
 	return 0;
 }
 
@@ -477,6 +488,7 @@ ready(struct agent *agent)
 			return;
 		}
 	}
+	links_resume(agent);
 	agent->fleet.can_load = true;
 	fleet_tick(&agent->fleet, moment_now());
 }
@@ -503,6 +515,8 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_UPDATED] = handle_updated,
 	[MSG_LOAD_VERIFIER_LOG] = handle_verifier_log,
 	[MSG_LOAD_DONE] = handle_done,
+	[MSG_INTERFACES] = links_handle_interfaces,
+	[MSG_LINK_ATTACHED] = links_handle_attached,
 	[MSG_BPF_SAMPLED] = handle_sampled,
 	[MSG_BPF_SAMPLE_END] = handle_sample_end,
 };

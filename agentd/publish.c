@@ -83,6 +83,8 @@ add_attachments(
 		return;
 	for (i = 0; i < c->link_count; i++) {
 		link = &c->links[i];
+		if (link->fd < 0)
+			continue;
 		from = &c->loadplan.attaches[link->attach];
 		memcpy(attach.program, c->loadplan.progs[from->prog].name,
 		    sizeof(attach.program));
@@ -194,6 +196,8 @@ fill_counters(struct snapshot_header *h, const struct agent *agent)
 	memcpy(h->polls, seen->polls, sizeof(h->polls));
 	h->last_poll_wall_ns = seen->last_good_poll_wall_ns;
 	h->protocol_violations = seen->protocol_violations;
+	h->drift_found = seen->drift_found;
+	h->drift_repaired = seen->drift_repaired;
 	memcpy(h->events_sent, seen->telem.shown.sent, sizeof(h->events_sent));
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
 		h->events_dropped[i] = seen->telem.shown.dropped[i] +

@@ -187,8 +187,11 @@ write_programs(struct writer *w, const struct snapshot *snap)
 	family(w, FAMILY_COUNTER, "aegisflux_artifacts_refused",
 	    "Artifacts that did not pass verification.");
 	sample_u64(w, NULL, h->verify_refused);
+	family(w, FAMILY_COUNTER, "aegisflux_drift_found",
+	    "Attachments found detached behind the agent's back.");
+	sample_u64(w, NULL, h->drift_found);
 	family(w, FAMILY_COUNTER, "aegisflux_drift_repaired",
-	    "Attachments found missing and made again.");
+	    "Those of them that were made again.");
 	sample_u64(w, NULL, h->drift_repaired);
 }
 

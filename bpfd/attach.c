@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bpfd/attach_probe.h"
+#include "common/ifpattern.h"
 
 enum bpf_prog_type
 attach_prog_type(uint32_t kind)
@@ -134,9 +135,8 @@ attach_refusal_hint(
 	       "for it, or a security module forbids it";
 }
 
-/* The interface's index, or -errno with the reason in F. */
-static int
-find_interface(
+int
+attach_find_interface(
     const struct loadplan_attach *a, const struct kernel *k, struct failure *f)
 {
 	int ifindex = kernel_interface(k, a->target);
@@ -189,7 +189,9 @@ attach_check(
 			return failure_set(f, WORK_REFUSED, -EOPNOTSUPP,
 			    "%s: %s", row->name, what);
 		if (row->method == METHOD_LINK_IFINDEX) {
-			r = find_interface(a, k, f);
+			/* A pattern may mean none, yet. */
+			if (!ifpattern_is_glob(a->target))
+				r = attach_find_interface(a, k, f);
 		} else if (row->method == METHOD_LINK_CGROUP) {
 			fd_close(&dir);
 			dir = r = find_cgroup(a, k, f);
@@ -199,22 +201,18 @@ attach_check(
 }
 
 static int
-link_ifindex(const struct loadplan_attach *a, int prog_fd,
-    const struct kernel *k, uint32_t *at, struct failure *f)
+link_ifindex(const struct loadplan_attach *a, const struct place *place,
+    int prog_fd, struct failure *f)
 {
 	const struct attach_row *row = attach_row(a->kind);
 	struct bpf_link_create_opts opts = { .sz = sizeof(opts) };
-	int ifindex, fd, r;
+	int fd, r;
 
-	ifindex = find_interface(a, k, f);
-	if (ifindex < 0)
-		return ifindex;
-	*at = (uint32_t)ifindex;
 	if (a->flags & LOADPLAN_XDP_SKB)
 		opts.flags = XDP_FLAGS_SKB_MODE;
 	else if (a->flags & LOADPLAN_XDP_DRV)
 		opts.flags = XDP_FLAGS_DRV_MODE;
-	fd = bpf_link_create(prog_fd, ifindex,
+	fd = bpf_link_create(prog_fd, (int)place->ifindex,
 	    (enum bpf_attach_type)row->bpf_attach_type, &opts);
 	if (fd >= 0)
 		return fd;
@@ -222,15 +220,15 @@ link_ifindex(const struct loadplan_attach *a, int prog_fd,
 	if (r == -EBUSY || (r == -EEXIST && a->kind == ATTACH_XDP))
 		return failure_set(f, WORK_TRANSIENT, r,
 		    "%s: another XDP program is attached to \"%s\" already",
-		    row->name, a->target);
+		    row->name, place->interface);
 	if (r == -EOPNOTSUPP && opts.flags == XDP_FLAGS_DRV_MODE)
 		return failure_set(f, WORK_REFUSED, r,
 		    "%s: the driver of \"%s\" has no native XDP: mode "
 		    "\"generic\" or \"auto\" works",
-		    row->name, a->target);
+		    row->name, place->interface);
 	return failure_set(f, failure_kind(r), r,
-	    "%s: cannot attach to interface \"%s\": %s", row->name, a->target,
-	    strerror(-r));
+	    "%s: cannot attach to interface \"%s\": %s", row->name,
+	    place->interface, strerror(-r));
 }
 
 static int
@@ -289,15 +287,15 @@ link_raw_tracepoint(
 }
 
 int
-attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
-    const struct kernel *k, bool beside, uint32_t *ifindex, struct failure *f)
+attach_create(const struct loadplan *plan, uint32_t index,
+    const struct place *place, int prog_fd, const struct kernel *k, bool beside,
+    struct failure *f)
 {
 	const struct loadplan_attach *a = &plan->attaches[index];
 
-	*ifindex = 0;
 	switch (attach_row(a->kind)->method) {
 	case METHOD_LINK_IFINDEX:
-		return link_ifindex(a, prog_fd, k, ifindex, f);
+		return link_ifindex(a, place, prog_fd, f);
 	case METHOD_LINK_CGROUP:
 		return link_cgroup(a, prog_fd, k, f);
 	case METHOD_LINK_TRACING:
@@ -320,4 +318,26 @@ attach_link_info(int link_fd, uint32_t *link_id, uint32_t *prog_id)
 	*link_id = info.id;
 	*prog_id = info.prog_id;
 	return 0;
+}
+
+bool
+attach_link_is_dead(int link_fd)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link_fd, &info, &len) < 0)
+		return true;
+	switch ((int)info.type) {
+	case BPF_LINK_TYPE_XDP:
+		return info.xdp.ifindex == 0;
+	case BPF_LINK_TYPE_CGROUP:
+		return info.cgroup.cgroup_id == 0;
+	case 11 /* BPF_LINK_TYPE_TCX: newer than these headers; its first
+		 * word is the interface, as XDP's */
+	    :
+		return info.xdp.ifindex == 0;
+	default:
+		return false;
+	}
 }

@@ -7,6 +7,7 @@
 #define BPFD_ATTACH_H
 
 #include <linux/bpf.h>
+#include <stdbool.h>
 
 #include "bpfd/failure.h"
 #include "bpfd/kernel.h"
@@ -24,19 +25,32 @@ enum bpf_attach_type attach_expected_type(uint32_t kind);
 int attach_check(const struct loadplan *plan, const struct kernel *k,
     struct failure *f) _must_check_;
 
+/* The index of the interface A names, or -errno with the reason in F. */
+int attach_find_interface(const struct loadplan_attach *a,
+    const struct kernel *k, struct failure *f) _must_check_;
+
 /* Why the kernel may have said EPERM to loading that program.  Static. */
 const char *attach_refusal_hint(
     const struct loadplan *plan, const char *program, const struct kernel *k);
 
+/* Where: an interface, or what the attachment's target names. */
+struct place {
+	uint32_t ifindex;                  /* 0: not at an interface */
+	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
+};
+
 /*
- * Attach the program in PROG_FD (borrowed) as attachment INDEX says.  The
- * link: an owned descriptor, or -errno with the reason in F.  *IFINDEX: the
- * interface it is at, 0 if at none.  BESIDE: see attach_probe_create().  Not
- * for METHOD_PERF.
+ * Attach the program in PROG_FD (borrowed) as attachment INDEX says, at PLACE.
+ * The link: an owned descriptor, or -errno with the reason in F.  BESIDE: see
+ * attach_probe_create().  Not for METHOD_PERF.
  */
-int attach_create(const struct loadplan *plan, uint32_t index, int prog_fd,
-    const struct kernel *k, bool beside, uint32_t *ifindex,
+int attach_create(const struct loadplan *plan, uint32_t index,
+    const struct place *place, int prog_fd, const struct kernel *k, bool beside,
     struct failure *f) _must_check_;
+
+/* The link is there but no longer attached: its interface or cgroup went, or
+ * somebody has detached it. */
+bool attach_link_is_dead(int link_fd);
 
 /* The kernel's id and program of a link.  0 or -errno. */
 int attach_link_info(

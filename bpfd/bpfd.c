@@ -5,6 +5,7 @@
  * for sampling, and a new bpfd is handed the same again.
  */
 #include <errno.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -13,10 +14,13 @@
 #include "bpfd/attach_probe.h"
 #include "bpfd/kernel.h"
 #include "bpfd/load.h"
+#include "bpfd/netdev.h"
 #include "bpfd/notes.h"
+#include "bpfd/place.h"
 #include "bpfd/queue.h"
 #include "bpfd/reply.h"
 #include "bpfd/stats.h"
+#include "common/ifpattern.h"
 #include "common/log.h"
 #include "common/msg.h"
 #include "common/worker.h"
@@ -25,6 +29,8 @@ struct bpfd {
 	struct worker worker;
 	struct kernel kernel;
 	struct queue *queue;
+	struct netdev netdev; /* which interfaces there are */
+	struct event *netdev_event;
 	struct artifact_list artifacts; /* loaded or adopted */
 	struct load_list loads;         /* on their way */
 	char cgroup_root[AEGIS_PATH_SIZE];
@@ -115,21 +121,21 @@ handle_load_old_link(struct imsg *m, void *ctx)
 	const struct msg_load_old_link *msg = msg_get_LOAD_OLD_LINK(m);
 	struct bpfd *b = ctx;
 	struct load *l = load_find(&b->loads, m->id);
+	struct load_link *link;
 	uint32_t link_id, prog_id;
 	int fd;
 
-	if (l == NULL || l->started || msg->attach >= nitems(l->links) ||
-	    l->links[msg->attach].old_fd >= 0)
+	if (l == NULL || l->started || msg->attach >= LOADPLAN_MAX_ATTACHES ||
+	    load_find_link(l, msg->attach, msg->ifindex) != NULL)
 		return -EINVAL;
-	l->links[msg->attach].old_fd = imsg_take_fd(m);
-	l->links[msg->attach].ifindex = msg->ifindex;
-	l->old_link_count++;
+	link = load_add_link(l, msg->attach, msg->ifindex);
+	if (link == NULL)
+		return -EINVAL;
+	link->old_fd = imsg_take_fd(m);
 	/* Should a later swap fail, this one is undone with its old program. */
-	if (attach_link_info(
-		l->links[msg->attach].old_fd, &link_id, &prog_id) == 0 &&
+	if (attach_link_info(link->old_fd, &link_id, &prog_id) == 0 &&
 	    artifact_find_prog(&b->artifacts, prog_id, &fd) != NULL)
-		l->links[msg->attach].old_prog_fd =
-		    fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		link->old_prog_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return 0;
 }
 
@@ -224,36 +230,14 @@ find_beside(struct bpfd *b, const struct load *l, uint64_t predecessor)
 	return beside;
 }
 
-static int
-handle_load_start(struct imsg *m, void *ctx)
+static bool
+is_there(const struct loadplan_attach *a, const struct place *place,
+    const char *target)
 {
-	const struct msg_load_start *msg = msg_get_LOAD_START(m);
-	struct bpfd *b = ctx;
-	struct load *l = load_find(&b->loads, m->id);
-	uint32_t i;
-
-	if (l == NULL || l->started || msg->attach_nothing > 1 ||
-	    msg->old_links != l->old_link_count ||
-	    msg->perf_events != l->perf_count ||
-	    (msg->attach_nothing && l->old_link_count > 0))
-		return -EINVAL;
-	if (l->failure.result == WORK_OK) {
-		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
-			return -EINVAL;
-		if (l->kept && !is_whole(l->artifact))
-			return -EINVAL;
-		i = l->artifact->plan.header->attach_count;
-		for (; i < nitems(l->links); i++)
-			if (l->links[i].old_fd >= 0)
-				return -EINVAL;
-		if (!msg->attach_nothing && !attach_perf_is_complete(l))
-			return -EINVAL;
-		l->beside = find_beside(b, l, msg->predecessor);
-	}
-	l->attach_nothing = msg->attach_nothing != 0;
-	l->started = true;
-	queue_put(b->queue, l);
-	return 0;
+	if (place->ifindex != 0)
+		return ifpattern_matches(a->target, place->interface,
+		    strcmp(place->interface, "lo") == 0);
+	return strcmp(a->target, target) == 0;
 }
 
 /* Name the one that has the hook, where it is one of ours. */
@@ -264,15 +248,15 @@ name_holder(struct bpfd *b, struct load *l)
 	struct artifact *a;
 	uint32_t i;
 
-	if (l->busy_attach < 0)
+	if (l->busy == NULL)
 		return;
-	want = &l->artifact->plan.attaches[l->busy_attach];
+	want = &l->artifact->plan.attaches[l->busy->attach];
 	TAILQ_FOREACH (a, &b->artifacts, entry) {
 		for (i = 0; i < a->plan.header->attach_count; i++) {
 			have = &a->plan.attaches[i];
 			if (have->kind == want->kind &&
 			    have->priority == want->priority &&
-			    strcmp(have->target, want->target) == 0) {
+			    is_there(have, &l->busy->place, want->target)) {
 				failure_add(&l->failure,
 				    "it is artifact \"%s\" (%s %s)",
 				    a->artifact_id, a->plan.header->name,
@@ -298,8 +282,15 @@ warn_of_empty_maps(const struct load *l)
 }
 
 static void
-handle_loaded(struct load *l, void *ctx)
+discard_load(struct job *job)
 {
+	load_free((struct load *)job);
+}
+
+static void
+handle_loaded(struct job *job, void *ctx)
+{
+	struct load *l = (struct load *)job;
 	struct bpfd *b = ctx;
 	int r;
 
@@ -321,6 +312,110 @@ handle_loaded(struct load *l, void *ctx)
 		l->artifact = NULL;
 	}
 	load_free(l);
+}
+
+static int
+handle_load_start(struct imsg *m, void *ctx)
+{
+	const struct msg_load_start *msg = msg_get_LOAD_START(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+	size_t i;
+
+	if (l == NULL || l->started || msg->attach_nothing > 1 ||
+	    msg->old_links != l->link_count ||
+	    msg->perf_events != l->perf_count ||
+	    (msg->attach_nothing && l->link_count > 0))
+		return -EINVAL;
+	if (l->failure.result == WORK_OK) {
+		if (l->elf.data == NULL || l->artifact->plan.header == NULL)
+			return -EINVAL;
+		if (l->kept && !is_whole(l->artifact))
+			return -EINVAL;
+		for (i = 0; i < l->link_count; i++)
+			if (l->links[i].attach >=
+			    l->artifact->plan.header->attach_count)
+				return -EINVAL;
+		if (!msg->attach_nothing && !attach_perf_is_complete(l))
+			return -EINVAL;
+		l->beside = find_beside(b, l, msg->predecessor);
+	}
+	l->attach_nothing = msg->attach_nothing != 0;
+	l->started = true;
+	l->job.done = handle_loaded;
+	l->job.discard = discard_load;
+	queue_put(b->queue, &l->job);
+	return 0;
+}
+
+/* ---- places that come, and come back ---- */
+
+static void
+discard_place(struct job *job)
+{
+	place_job_free((struct place_job *)job);
+}
+
+static void
+handle_placed(struct job *job, void *ctx)
+{
+	struct place_job *p = (struct place_job *)job;
+	struct bpfd *b = ctx;
+
+	/* Forgotten meanwhile: the link goes again. */
+	if (artifact_find(&b->artifacts, p->id) != NULL &&
+	    msg_send_LINK_ATTACHED(b->worker.agentd, p->id, &p->answer,
+		fd_steal(&p->link_fd)) == -ENOBUFS)
+		worker_fail(&b->worker);
+	place_job_free(p);
+}
+
+static int
+handle_link_attach(struct imsg *m, void *ctx)
+{
+	const struct msg_link_attach *msg = msg_get_LINK_ATTACH(m);
+	struct bpfd *b = ctx;
+	struct artifact *a = artifact_find(&b->artifacts, m->id);
+	struct place_job *p;
+	int r;
+
+	if (a == NULL)
+		return -EINVAL;
+	p = place_job_new(a, msg, &r);
+	if (p == NULL)
+		return r;
+	p->job.done = handle_placed;
+	p->job.discard = discard_place;
+	queue_put(b->queue, &p->job);
+	return 0;
+}
+
+static void
+tell_interfaces(struct bpfd *b)
+{
+	struct msg_interfaces msg = { .count = (uint32_t)b->netdev.count };
+	int fd = memfd_from_bytes("interfaces", b->netdev.list,
+	    b->netdev.count * sizeof(*b->netdev.list));
+
+	b->netdev.changed = false;
+	if (fd < 0 || msg_send_INTERFACES(b->worker.agentd, 0, &msg, fd) < 0)
+		log_warn("agentd cannot be told of the interfaces");
+}
+
+static void
+handle_netdev(evutil_socket_t fd, short what, void *arg)
+{
+	struct bpfd *b = arg;
+	int r = netdev_read(&b->netdev);
+
+	if (r < 0) {
+		log_error("rtnetlink: %s: interfaces cannot be followed",
+		    strerror(-r));
+		worker_fail(&b->worker);
+	}
+	/* Half of a list is none. */
+	if (b->netdev.changed && !b->netdev.dumping)
+		tell_interfaces(b);
 }
 
 /* ---- taking over from a bpfd that died ---- */
@@ -441,6 +536,11 @@ start(struct worker *w)
 	r = kernel_open(&b->kernel, b->cgroup_root);
 	if (r < 0)
 		return r;
+	r = netdev_open(&b->netdev, true);
+	if (r < 0) {
+		log_error("rtnetlink: %s", strerror(-r));
+		return r;
+	}
 	if (!b->kernel.has_btf)
 		log_warn("this kernel shows no BTF in /sys/kernel/btf/vmlinux: "
 			 "CO-RE objects cannot be loaded");
@@ -451,8 +551,17 @@ static int
 run(struct worker *w)
 {
 	struct bpfd *b = w->ctx;
+	int r;
 
-	return queue_start(&b->queue, w->base, &b->kernel, handle_loaded, b);
+	r = queue_start(&b->queue, w->base, &b->kernel, b);
+	if (r < 0)
+		return r;
+	b->netdev_event = event_new(
+	    w->base, b->netdev.fd, EV_READ | EV_PERSIST, handle_netdev, b);
+	if (b->netdev_event == NULL || event_add(b->netdev_event, NULL) == -1)
+		return -ENOMEM;
+	b->netdev.changed = true; /* none at all is an answer, too */
+	return netdev_ask(&b->netdev);
 }
 
 static void
@@ -472,6 +581,9 @@ stop(struct worker *w)
 		TAILQ_REMOVE(&b->artifacts, a, entry);
 		artifact_free(a);
 	}
+	if (b->netdev_event != NULL)
+		event_free(b->netdev_event);
+	netdev_close(&b->netdev);
 	kernel_close(&b->kernel);
 }
 
@@ -488,6 +600,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_ADOPT_PLAN] = handle_adopt_plan,
 	[MSG_ADOPT_PROG] = handle_adopt_prog,
 	[MSG_ADOPT_MAP] = handle_adopt_map,
+	[MSG_LINK_ATTACH] = handle_link_attach,
 	[MSG_BPF_FORGET] = handle_forget,
 	[MSG_BPF_SAMPLE] = handle_sample,
 };
@@ -502,10 +615,14 @@ static const struct worker_ops ops = {
 int
 main(void)
 {
-	static struct bpfd b = { .kernel = { .ioctl_fd = -1,
-				     .cgroup_fd = -1,
-				     .fdinfo_fd = -1,
-				     .netns_fd = -1 } };
+	static struct bpfd b = {
+		.kernel = { .netdev_fd = -1,
+		    .ioctl_fd = -1,
+		    .cgroup_fd = -1,
+		    .fdinfo_fd = -1,
+		    .netns_fd = -1 },
+		.netdev = { .fd = -1 },
+	};
 
 	TAILQ_INIT(&b.artifacts);
 	TAILQ_INIT(&b.loads);

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "bpfd/corebtf.h"
+#include "bpfd/netdev.h"
 #include "common/log.h"
 #include "common/strnum.h"
 
@@ -99,10 +100,17 @@ open_cgroup_root(struct kernel *k, const char *path)
 int
 kernel_open(struct kernel *k, const char *cgroup_root)
 {
+	struct netdev netdev;
 	int r;
 
 	memset(k, 0, sizeof(*k));
-	k->cgroup_fd = k->fdinfo_fd = k->netns_fd = -1;
+	k->cgroup_fd = k->fdinfo_fd = k->ioctl_fd = k->netns_fd = -1;
+	r = netdev_open(&netdev, false);
+	k->netdev_fd = netdev.fd;
+	if (r < 0) {
+		log_error("rtnetlink: %s", strerror(-r));
+		return r;
+	}
 	k->ioctl_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (k->ioctl_fd == -1)
 		k->ioctl_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -138,6 +146,7 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 void
 kernel_close(struct kernel *k)
 {
+	fd_close(&k->netdev_fd);
 	fd_close(&k->ioctl_fd);
 	fd_close(&k->cgroup_fd);
 	fd_close(&k->fdinfo_fd);

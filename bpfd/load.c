@@ -11,8 +11,16 @@
 #include "bpfd/elements.h"
 #include "bpfd/notes.h"
 #include "bpfd/object.h"
+#include "bpfd/place.h"
 #include "bpfd/stats.h"
 #include "common/clock.h"
+#include "common/ifpattern.h"
+
+static void
+run(struct job *job, const struct kernel *k)
+{
+	load_run((struct load *)job, k);
+}
 
 struct load *
 load_new(struct artifact *artifact)
@@ -26,10 +34,7 @@ load_new(struct artifact *artifact)
 		return NULL;
 	}
 	l->artifact = artifact;
-	l->busy_attach = -1;
-	for (i = 0; i < nitems(l->links); i++)
-		l->links[i].old_fd = l->links[i].old_prog_fd = l->links[i].fd =
-		    -1;
+	l->job.run = run;
 	for (i = 0; i < nitems(l->old_maps); i++)
 		l->old_maps[i] = -1;
 	return l;
@@ -42,11 +47,12 @@ load_free(struct load *l)
 
 	if (l == NULL)
 		return;
-	for (i = 0; i < nitems(l->links); i++) {
+	for (i = 0; i < l->link_count; i++) {
 		fd_close(&l->links[i].old_fd);
 		fd_close(&l->links[i].old_prog_fd);
 		fd_close(&l->links[i].fd);
 	}
+	free(l->links);
 	for (i = 0; i < nitems(l->old_maps); i++)
 		fd_close(&l->old_maps[i]);
 	attach_perf_release(l);
@@ -66,6 +72,37 @@ load_find(struct load_list *list, uint64_t id)
 			return l;
 	}
 	return NULL;
+}
+
+struct load_link *
+load_find_link(struct load *l, uint32_t attach, uint32_t ifindex)
+{
+	size_t i;
+
+	for (i = 0; i < l->link_count; i++)
+		if (l->links[i].attach == attach &&
+		    l->links[i].place.ifindex == ifindex)
+			return &l->links[i];
+	return NULL;
+}
+
+struct load_link *
+load_add_link(struct load *l, uint32_t attach, uint32_t ifindex)
+{
+	struct load_link *links, *link;
+
+	if (l->link_count >= LOAD_MAX_LINKS)
+		return NULL;
+	links = reallocarray(l->links, l->link_count + 1, sizeof(*links));
+	if (links == NULL)
+		return NULL;
+	l->links = links;
+	link = &links[l->link_count++];
+	memset(link, 0, sizeof(*link));
+	link->attach = attach;
+	link->place.ifindex = ifindex;
+	link->old_fd = link->old_prog_fd = link->fd = -1;
+	return link;
 }
 
 static void
@@ -169,32 +206,66 @@ load_object(struct load *l, struct object *o, const struct kernel *k)
 	return r;
 }
 
+/*
+ * One of the interfaces of a pattern that cannot have the program does not
+ * keep it from the others: agentd sees what is missing, tries that one by
+ * itself, and reports it.
+ */
+static bool
+can_wait(const struct load *l, const struct load_link *link)
+{
+	return link->place.ifindex != 0 &&
+	    ifpattern_is_glob(l->artifact->plan.attaches[link->attach].target);
+}
+
+static int
+attach_one(struct load *l, struct load_link *link, const struct kernel *k,
+    struct failure *f)
+{
+	const struct loadplan_attach *a =
+	    &l->artifact->plan.attaches[link->attach];
+	uint32_t prog_id;
+	int r;
+
+	link->fd = attach_create(&l->artifact->plan, link->attach, &link->place,
+	    l->artifact->progs[a->prog].fd, k,
+	    (l->beside >> link->attach & 1) != 0, f);
+	if (link->fd < 0) {
+		r = link->fd;
+		link->fd = -1;
+		return r;
+	}
+	r = attach_link_info(link->fd, &link->link_id, &prog_id);
+	if (r < 0)
+		return failure_set(f, failure_kind(r), r,
+		    "attachment %u: no link information (%s)", link->attach,
+		    strerror(-r));
+	return 0;
+}
+
 /* Programs that attach anew, all of them before the first replacement. */
 static int
 attach_new(struct load *l, const struct kernel *k)
 {
-	const struct loadplan *plan = &l->artifact->plan;
 	struct load_link *link;
-	uint32_t i, prog_id;
+	struct failure none;
+	size_t i;
 	int r;
 
-	for (i = 0; i < plan->header->attach_count; i++) {
+	for (i = 0; i < l->link_count; i++) {
 		link = &l->links[i];
-		if (link->old_fd >= 0 ||
-		    attach_row(plan->attaches[i].kind)->method == METHOD_PERF)
+		if (link->old_fd >= 0)
 			continue;
-		link->fd = attach_create(plan, i,
-		    l->artifact->progs[plan->attaches[i].prog].fd, k,
-		    (l->beside >> i & 1) != 0, &link->ifindex, &l->failure);
-		if (link->fd == -EBUSY || link->fd == -EEXIST)
-			l->busy_attach = (int)i;
-		if (link->fd < 0)
-			return link->fd;
-		r = attach_link_info(link->fd, &link->link_id, &prog_id);
+		if (can_wait(l, link)) {
+			memset(&none, 0, sizeof(none));
+			(void)attach_one(l, link, k, &none);
+			continue;
+		}
+		r = attach_one(l, link, k, &l->failure);
+		if (r == -EBUSY || r == -EEXIST)
+			l->busy = link;
 		if (r < 0)
-			return failure_set(&l->failure, failure_kind(r), r,
-			    "attachment %u: no link information (%s)", i,
-			    strerror(-r));
+			return r;
 	}
 	return 0;
 }
@@ -205,9 +276,9 @@ restore_old(struct load *l)
 {
 	const struct loadplan *plan = &l->artifact->plan;
 	struct load_link *link;
-	uint32_t i;
+	size_t i;
 
-	for (i = 0; i < plan->header->attach_count; i++) {
+	for (i = 0; i < l->link_count; i++) {
 		link = &l->links[i];
 		if (!link->updated)
 			continue;
@@ -220,7 +291,8 @@ restore_old(struct load *l)
 		failure_add(&l->failure,
 		    "attachment %u (%s) runs the new program and could not be "
 		    "given the old one back",
-		    i, attach_row(plan->attaches[i].kind)->name);
+		    link->attach,
+		    attach_row(plan->attaches[link->attach].kind)->name);
 	}
 }
 
@@ -234,17 +306,20 @@ update_links(struct load *l)
 	const struct loadplan *plan = &l->artifact->plan;
 	const struct loadplan_attach *a;
 	struct load_link *link;
-	uint32_t i;
+	size_t i;
 	int r;
 
-	for (i = 0; i < plan->header->attach_count; i++) {
+	for (i = 0; i < l->link_count; i++) {
 		link = &l->links[i];
-		a = &plan->attaches[i];
+		a = &plan->attaches[link->attach];
 		if (link->old_fd < 0)
 			continue;
 		if (bpf_link_update(link->old_fd,
 			l->artifact->progs[a->prog].fd, NULL) < 0) {
 			r = -errno;
+			/* Its interface went meanwhile. */
+			if (r == -ENOLINK && can_wait(l, link))
+				continue;
 			return failure_set(&l->failure, failure_kind(r), r,
 			    "%s: cannot swap the program attached to \"%s\": "
 			    "%s",
@@ -259,17 +334,19 @@ static int
 load_attach(struct load *l, const struct kernel *k)
 {
 	int64_t start = clock_boot_ns();
-	uint32_t i;
+	size_t i;
 	int r;
 
-	r = attach_new(l, k);
+	r = place_plan(l, k);
+	if (r == 0)
+		r = attach_new(l, k);
 	if (r == 0)
 		r = attach_perf_create(l);
 	if (r == 0)
 		r = update_links(l);
 	if (r < 0) {
 		restore_old(l);
-		for (i = 0; i < nitems(l->links); i++)
+		for (i = 0; i < l->link_count; i++)
 			fd_close(&l->links[i].fd);
 		attach_perf_release(l);
 	}

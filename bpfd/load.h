@@ -14,16 +14,23 @@
 #include <sys/queue.h>
 
 #include "bpfd/artifact.h"
+#include "bpfd/attach.h"
 #include "bpfd/failure.h"
 #include "bpfd/kernel.h"
+#include "bpfd/queue.h"
 
+#define LOAD_MAX_LINKS 1024 /* CUSTODY_MAX_LINKS */
+
+/* One attachment at one place. */
 struct load_link {
+	uint32_t attach; /* index in the plan */
+	struct place place;
 	int old_fd;      /* the replaced program's link; -1: attach anew */
 	int old_prog_fd; /* its program, to put back; -1: not known here */
 	int fd;          /* the new link; -1: none */
 	uint32_t link_id;
-	uint32_t ifindex; /* where it is; 0: at no interface */
-	bool updated;     /* old_fd runs the new program */
+	bool updated; /* old_fd runs the new program */
+	bool wanted;  /* the plan means it */
 };
 
 /* A perf event and what becomes of it; several an attachment. */
@@ -38,14 +45,14 @@ struct load_perf {
 _Static_assert(LOADPLAN_MAX_ATTACHES <= 64, "a bit each in struct load");
 
 struct load {
-	TAILQ_ENTRY(load) entry;   /* the queue's */
+	struct job job;            /* first: the queue's */
 	TAILQ_ENTRY(load) pending; /* bpfd's list of all that are not done */
 	struct artifact *artifact;
 	struct memfd_map elf;
-	struct load_link links[LOADPLAN_MAX_ATTACHES]; /* by attachment */
+	struct load_link *links;
+	size_t link_count;
 	int old_maps[LOADPLAN_MAX_MAPS]; /* to carry over; -1: none */
-	uint32_t old_link_count;
-	struct load_perf *perfs; /* attach_probe.h */
+	struct load_perf *perfs;         /* attach_probe.h */
 	uint32_t perf_count;
 	uint64_t beside;     /* by attachment: see attach_probe_create() */
 	bool attach_nothing; /* only try whether it loads */
@@ -58,7 +65,7 @@ struct load {
 	struct failure failure;
 	char *verifier_log; /* its end; NULL: none */
 	size_t verifier_log_len;
-	int busy_attach; /* somebody else has its hook; -1: none */
+	const struct load_link *busy; /* somebody else has its hook; NULL */
 	uint64_t load_us;
 	uint64_t attach_us;
 };
@@ -77,6 +84,14 @@ void load_free(struct load *l);
  * not, and all that was made has been closed.
  */
 void load_run(struct load *l, const struct kernel *k);
+
+/* Of that attachment and interface; NULL if there is none. */
+struct load_link *load_find_link(
+    struct load *l, uint32_t attach, uint32_t ifindex);
+
+/* A new one; pointers to others move.  NULL: no more than LOAD_MAX_LINKS. */
+struct load_link *load_add_link(
+    struct load *l, uint32_t attach, uint32_t ifindex);
 
 /* In the list of pending ones; NULL if there is none. */
 struct load *load_find(struct load_list *list, uint64_t id);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
@@ -11,13 +12,12 @@ struct queue {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct load_list waiting;  /* under the lock, */
-	struct load_list finished; /* this, */
-	bool stopping;             /* and this */
-	int event_fd;              /* written when something is finished */
+	struct job_list waiting;  /* under the lock, */
+	struct job_list finished; /* this, */
+	bool stopping;            /* and this */
+	int event_fd;             /* written when something is finished */
 	struct event *event;
 	const struct kernel *kernel;
-	queue_done done;
 	void *ctx;
 };
 
@@ -25,20 +25,20 @@ static void *
 run_loader(void *arg)
 {
 	struct queue *q = arg;
-	struct load *l;
+	struct job *job;
 
 	(void)pthread_mutex_lock(&q->lock);
 	while (!q->stopping) {
-		l = TAILQ_FIRST(&q->waiting);
-		if (l == NULL) {
+		job = TAILQ_FIRST(&q->waiting);
+		if (job == NULL) {
 			(void)pthread_cond_wait(&q->wake, &q->lock);
 			continue;
 		}
-		TAILQ_REMOVE(&q->waiting, l, entry);
+		TAILQ_REMOVE(&q->waiting, job, queue);
 		(void)pthread_mutex_unlock(&q->lock);
-		load_run(l, q->kernel);
+		job->run(job, q->kernel);
 		(void)pthread_mutex_lock(&q->lock);
-		TAILQ_INSERT_TAIL(&q->finished, l, entry);
+		TAILQ_INSERT_TAIL(&q->finished, job, queue);
 		/* Cannot fail: the counter is read long before it is full. */
 		(void)eventfd_write(q->event_fd, 1);
 	}
@@ -46,43 +46,43 @@ run_loader(void *arg)
 	return NULL;
 }
 
-static struct load *
+static struct job *
 take_finished(struct queue *q)
 {
-	struct load *l;
+	struct job *job;
 
 	(void)pthread_mutex_lock(&q->lock);
-	l = TAILQ_FIRST(&q->finished);
-	if (l != NULL)
-		TAILQ_REMOVE(&q->finished, l, entry);
+	job = TAILQ_FIRST(&q->finished);
+	if (job != NULL)
+		TAILQ_REMOVE(&q->finished, job, queue);
 	(void)pthread_mutex_unlock(&q->lock);
-	return l;
+	return job;
 }
 
 static void
 handle_finished(evutil_socket_t fd, short what, void *arg)
 {
 	struct queue *q = arg;
-	struct load *l;
+	struct job *job;
 	eventfd_t count;
 
 	(void)eventfd_read(fd, &count);
-	while ((l = take_finished(q)) != NULL)
-		q->done(l, q->ctx);
+	while ((job = take_finished(q)) != NULL)
+		job->done(job, q->ctx);
 }
 
 static void
 queue_free(struct queue *q)
 {
-	struct load *l;
+	struct job *job;
 
-	while ((l = TAILQ_FIRST(&q->waiting)) != NULL) {
-		TAILQ_REMOVE(&q->waiting, l, entry);
-		load_free(l);
+	while ((job = TAILQ_FIRST(&q->waiting)) != NULL) {
+		TAILQ_REMOVE(&q->waiting, job, queue);
+		job->discard(job);
 	}
-	while ((l = TAILQ_FIRST(&q->finished)) != NULL) {
-		TAILQ_REMOVE(&q->finished, l, entry);
-		load_free(l);
+	while ((job = TAILQ_FIRST(&q->finished)) != NULL) {
+		TAILQ_REMOVE(&q->finished, job, queue);
+		job->discard(job);
 	}
 	if (q->event != NULL)
 		event_free(q->event);
@@ -94,7 +94,7 @@ queue_free(struct queue *q)
 
 int
 queue_start(struct queue **out, struct event_base *base, const struct kernel *k,
-    queue_done done, void *ctx)
+    void *ctx)
 {
 	struct queue *q = calloc(1, sizeof(*q));
 	int r;
@@ -106,7 +106,6 @@ queue_start(struct queue **out, struct event_base *base, const struct kernel *k,
 	(void)pthread_mutex_init(&q->lock, NULL);
 	(void)pthread_cond_init(&q->wake, NULL);
 	q->kernel = k;
-	q->done = done;
 	q->ctx = ctx;
 	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->event_fd == -1) {
@@ -130,10 +129,10 @@ queue_start(struct queue **out, struct event_base *base, const struct kernel *k,
 }
 
 void
-queue_put(struct queue *q, struct load *l)
+queue_put(struct queue *q, struct job *job)
 {
 	(void)pthread_mutex_lock(&q->lock);
-	TAILQ_INSERT_TAIL(&q->waiting, l, entry);
+	TAILQ_INSERT_TAIL(&q->waiting, job, queue);
 	(void)pthread_cond_signal(&q->wake);
 	(void)pthread_mutex_unlock(&q->lock);
 }

@@ -81,25 +81,25 @@ static int
 send_links(struct imsg_channel *agentd, struct load *l)
 {
 	struct msg_load_link msg;
-	uint32_t i;
+	struct load_link *link;
+	size_t i;
 	int r = 0;
 
-	for (i = 0; i < nitems(l->links) && r == 0; i++) {
-		if (l->links[i].updated) {
-			r = send_updated(
-			    agentd, l->artifact->id, i, l->links[i].ifindex);
-		} else if (l->links[i].fd >= 0) {
+	for (i = 0; i < l->link_count && r == 0; i++) {
+		link = &l->links[i];
+		if (link->updated) {
+			r = send_updated(agentd, l->artifact->id, link->attach,
+			    link->place.ifindex);
+		} else if (link->fd >= 0) {
 			msg = (struct msg_load_link){
-				.attach = i,
-				.link_id = l->links[i].link_id,
-				.ifindex = l->links[i].ifindex,
+				.attach = link->attach,
+				.link_id = link->link_id,
+				.ifindex = link->place.ifindex,
 			};
-			if (msg.ifindex != 0)
-				str_copy_cut(msg.interface,
-				    sizeof(msg.interface),
-				    l->artifact->plan.attaches[i].target);
-			r = msg_send_LOAD_LINK(agentd, l->artifact->id, &msg,
-			    fd_steal(&l->links[i].fd));
+			memcpy(msg.interface, link->place.interface,
+			    sizeof(msg.interface));
+			r = msg_send_LOAD_LINK(
+			    agentd, l->artifact->id, &msg, fd_steal(&link->fd));
 		}
 	}
 	for (i = 0; i < l->perf_count && r == 0; i++) {

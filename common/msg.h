@@ -382,6 +382,27 @@ struct msg_bpf_forget {
 	uint32_t reserved[2];
 };
 
+struct msg_interfaces {
+	uint32_t count;
+	uint32_t reserved;
+};
+
+struct msg_link_attach {
+	uint32_t attach;                   /* index in the plan's attachments */
+	uint32_t ifindex;                  /* where; 0: what its target names */
+	char interface[AEGIS_IFNAME_SIZE]; /* its name, or "" */
+};
+
+struct msg_link_attached {
+	uint32_t attach; /* as LINK_ATTACH had it, */
+	uint32_t ifindex;
+	uint32_t result; /* enum work_result; WORK_OK comes with the fd */
+	uint32_t link_id;
+	uint32_t gone; /* the interface or cgroup is not there */
+	uint32_t reserved;
+	char error[AEGIS_TEXT_SIZE * 2];
+};
+
 struct msg_bpf_sample {
 	uint64_t round;
 };

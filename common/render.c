@@ -270,6 +270,7 @@ render_counters(
 		{ "registry_polls", polls },
 		{ "registry_poll_failures", h->polls[2] + h->polls[3] },
 		{ "protocol_violations", h->protocol_violations },
+		{ "drift_found", h->drift_found },
 		{ "drift_repaired", h->drift_repaired },
 		{ "violations_suppressed", h->violations_suppressed },
 		{ "nats_reconnects", h->nats_reconnects },

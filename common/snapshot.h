@@ -18,7 +18,7 @@
 #include "common/proc.h"
 
 #define SNAPSHOT_MAGIC   0x504e5341u /* "ASNP" */
-#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_VERSION 2
 
 #define SNAPSHOT_LOAD_BUCKETS 12
 
@@ -63,6 +63,7 @@ struct snapshot_header {
 	uint64_t polls[4]; /* by enum poll_result */
 	int64_t last_poll_wall_ns;
 	uint64_t protocol_violations;
+	uint64_t drift_found;
 	uint64_t drift_repaired;
 	uint64_t events_sent[EVENT_TYPE_MAX];
 	uint64_t events_dropped[EVENT_TYPE_MAX];

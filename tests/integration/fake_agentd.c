@@ -189,7 +189,15 @@ on_sample_end(struct imsg *m, void *ctx)
 	return 0;
 }
 
+/* It follows them by itself; these tests do not ask. */
+static int
+on_interfaces(struct imsg *m, void *ctx)
+{
+	return 0;
+}
+
 static const imsg_handler handlers[MSG_TYPE_MAX] = {
+	[MSG_INTERFACES] = on_interfaces,
 	[MSG_WORKER_READY] = on_ready,
 	[MSG_WORKER_LOG] = on_log,
 	[MSG_WORKER_PONG] = on_pong,

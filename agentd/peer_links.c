@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: ISC */
+#include "agentd/peer_links.h"
+
+#include <string.h>
+
+#include "agentd/agent.h"
+#include "agentd/events.h"
+#include "agentd/linkinfo.h"
+#include "common/attach.h"
+#include "common/log.h"
+#include "common/memfd.h"
+
+/* Can its links be looked at, and bpfd be asked to attach it? */
+static bool
+is_followed(const struct artifact *a)
+{
+	return artifact_is_loaded(a) && a->custody != NULL &&
+	    a->custody->loadplan.header != NULL && a->custody->plan >= 0;
+}
+
+#define PLACE_SIZE (AEGIS_TARGET_SIZE + 64)
+
+/* "xdp on eth0" */
+static const char *
+describe(const struct custody *c, const struct custody_link *link, char *text,
+    size_t size)
+{
+	const struct loadplan_attach *a = &c->loadplan.attaches[link->attach];
+
+	(void)snprintf(text, size, "%s on %s", attach_row(a->kind)->name,
+	    link->interface[0] != '\0' ? link->interface : a->target);
+	return text;
+}
+
+static void
+ask(struct agent *agent, const struct artifact *a, struct custody_link *link)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	struct msg_link_attach msg = {
+		.attach = link->attach,
+		.ifindex = link->ifindex,
+	};
+
+	link->state = LINK_WANTED;
+	if (ch == NULL)
+		return; /* links_resume() */
+	memcpy(msg.interface, link->interface, sizeof(msg.interface));
+	link->state = LINK_ASKED;
+	if (msg_send_LINK_ATTACH(ch, a->handle, &msg) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
+/* ---- interfaces that come and go ---- */
+
+static void
+let_go(struct agent *agent, const struct artifact *a, size_t i)
+{
+	struct custody_link *link = &a->custody->links[i];
+	char text[PLACE_SIZE];
+
+	log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
+	    "%s: the interface is gone or has another name",
+	    describe(a->custody, link, text, sizeof(text)));
+	custody_drop_link(a->custody, link, agent->closer);
+	agent->snapshot_dirty = true;
+}
+
+static void
+add_missing(struct agent *agent, const struct artifact *a)
+{
+	struct custody *c = a->custody;
+	const struct iface *i;
+	uint32_t attach = 0;
+	size_t at = 0;
+
+	while (
+	    (i = follow_missing(&agent->interfaces, c, &attach, &at)) != NULL) {
+		if (custody_add_link(c, attach, i->ifindex, i->name, -1, 0) <
+		    0) {
+			log_line(LOG_LEVEL_ERROR, a->listing.artifact_id, NULL,
+			    "more than %d interfaces match: \"%s\" is left out",
+			    CUSTODY_MAX_LINKS, i->name);
+			return;
+		}
+		ask(agent, a, &c->links[c->link_count - 1]);
+	}
+}
+
+void
+links_settle(struct agent *agent, struct artifact *a)
+{
+	struct custody_link *link;
+	size_t i = 0;
+
+	if (!is_followed(a) || agent->interfaces.generation == 0)
+		return;
+	while (i < a->custody->link_count) {
+		link = &a->custody->links[i];
+		/* While a successor takes it over, it is not ours to close. */
+		if (link->offered == UINT32_MAX &&
+		    follow_judge(&agent->interfaces, a->custody, link) ==
+			FOLLOW_ENDS)
+			let_go(agent, a, i);
+		else
+			i++;
+	}
+	add_missing(agent, a);
+}
+
+int
+links_handle_interfaces(struct imsg *m, void *ctx)
+{
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	struct agent *agent = ctx;
+	struct follow *f = &agent->interfaces;
+	struct artifact *a;
+	int n, r;
+
+	r = memfd_map(m->fd, IFACES_MAX * sizeof(struct iface), &map);
+	if (r < 0)
+		return r;
+	n = ifaces_check(map.data, map.len);
+	if (n < 0 || (uint32_t)n != msg_get_INTERFACES(m)->count)
+		return -EINVAL;
+	free(f->list);
+	f->list = calloc((size_t)n + 1, sizeof(*f->list));
+	if (f->list == NULL)
+		fatal("out of memory");
+	if (n > 0)
+		memcpy(f->list, map.data, map.len);
+	f->count = (size_t)n;
+	f->generation++;
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
+		links_settle(agent, a);
+	return 0;
+}
+
+/* ---- answers ---- */
+
+static void
+report(struct agent *agent, struct artifact *a, const char *reason,
+    const char *text)
+{
+	events_problem(agent, a, reason, text);
+	agent->snapshot_dirty = true;
+}
+
+static void
+attached(struct agent *agent, struct artifact *a, struct custody_link *link,
+    const struct msg_link_attached *msg, int fd)
+{
+	char what[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
+
+	link->fd = fd;
+	link->link_id = msg->link_id;
+	link->state = LINK_HELD;
+	link->reported = false;
+	link->generation = agent->interfaces.generation;
+	agent->snapshot_dirty = true;
+	(void)describe(a->custody, link, what, sizeof(what));
+	if (link->drift == NULL) {
+		log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
+		    "%s: attached", what);
+		return;
+	}
+	agent->observed.drift_found++;
+	agent->observed.drift_repaired++;
+	(void)snprintf(text, sizeof(text), "drift: %s %s: attached again", what,
+	    link->drift);
+	link->drift = NULL;
+	report(agent, a, "drift", text);
+}
+
+static void
+not_attached(struct agent *agent, struct artifact *a, struct custody_link *link,
+    const struct msg_link_attached *msg)
+{
+	char what[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 8];
+	const char *drift = link->drift;
+
+	if (msg->gone && link->ifindex != 0) {
+		/* The list of interfaces will say so, too. */
+		custody_drop_link(a->custody, link, agent->closer);
+		return;
+	}
+	(void)describe(a->custody, link, what, sizeof(what));
+	/* Tried again with every sample: it may come back, or come free. */
+	link->state = msg->result == WORK_TRANSIENT ? LINK_WANTED : LINK_LEFT;
+	if (msg->gone) {
+		link->drifts = 0;
+		link->drift = NULL;
+		if (!link->reported)
+			log_line(LOG_LEVEL_WARN, a->listing.artifact_id,
+			    msg->error, "%s: it has gone", what);
+		link->reported = true;
+		return;
+	}
+	if (drift != NULL && !link->reported)
+		agent->observed.drift_found++;
+	(void)snprintf(text, sizeof(text), "%s%s%s%s: %s",
+	    drift != NULL ? "drift: " : "", what, drift != NULL ? " " : "",
+	    drift != NULL ? drift : "", msg->error);
+	if (!link->reported)
+		report(agent, a, drift != NULL ? "drift" : "attach", text);
+	link->reported = true;
+}
+
+int
+links_handle_attached(struct imsg *m, void *ctx)
+{
+	const struct msg_link_attached *msg = msg_get_LINK_ATTACHED(m);
+	struct agent *agent = ctx;
+	struct artifact *a = fleet_find(&agent->fleet, m->id);
+	struct custody_link *link = NULL;
+
+	if (msg->result >= WORK_RESULT_MAX ||
+	    (msg->result == WORK_OK) != (m->fd >= 0) ||
+	    !str_is_terminated(msg->error, sizeof(msg->error)))
+		return -EINVAL;
+	if (a != NULL && is_followed(a))
+		link = custody_find_link(a->custody, msg->attach, msg->ifindex);
+	if (link == NULL || link->state != LINK_ASKED) {
+		/* Not wanted any more; closing may take long. */
+		closer_close_fd(agent->closer, imsg_take_fd(m));
+		return 0;
+	}
+	if (msg->result == WORK_OK)
+		attached(agent, a, link, msg, imsg_take_fd(m));
+	else
+		not_attached(agent, a, link, msg);
+	return 0;
+}
+
+void
+links_resume(struct agent *agent)
+{
+	struct artifact *a;
+	size_t i;
+
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
+		if (!is_followed(a))
+			continue;
+		for (i = 0; i < a->custody->link_count; i++)
+			if (a->custody->links[i].state == LINK_ASKED ||
+			    a->custody->links[i].state == LINK_WANTED)
+				ask(agent, a, &a->custody->links[i]);
+	}
+}
+
+/* ---- drift ---- */
+
+static void
+leave(struct agent *agent, struct artifact *a, struct custody_link *link,
+    const char *what)
+{
+	char name[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
+
+	link->state = LINK_LEFT;
+	agent->observed.drift_found++;
+	(void)snprintf(text, sizeof(text),
+	    "drift: %s %s again: left as it is, until the artifact is loaded "
+	    "anew",
+	    describe(a->custody, link, name, sizeof(name)), what);
+	fleet_set_error(a, text);
+	a->error_reported = true;
+	report(agent, a, "drift", text);
+}
+
+/* False: the link is no more. */
+static bool
+check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
+{
+	struct custody *c = a->custody;
+	enum attach_method method =
+	    attach_row(c->loadplan.attaches[link->attach].kind)->method;
+	struct link_seen seen;
+	const char *what;
+
+	/* Others are not detached but by closing them. */
+	if (method != METHOD_LINK_IFINDEX && method != METHOD_LINK_CGROUP)
+		return true;
+	if (linkinfo_read(link->fd,
+		c->progs[c->loadplan.attaches[link->attach].prog], &seen) < 0)
+		return true;
+	switch (follow_drift(&agent->interfaces, c, link, &seen, &what)) {
+	case DRIFT_NONE:
+		return true;
+	case DRIFT_GONE:
+		custody_drop_link(c, link, agent->closer);
+		agent->snapshot_dirty = true;
+		return false;
+	case DRIFT_REPAIR:
+		closer_close_fd(agent->closer, fd_steal(&link->fd));
+		link->drift = what;
+		ask(agent, a, link);
+		return true;
+	case DRIFT_LEAVE:
+		/* In a link of ours another's program may run: let it. */
+		if (!seen.attached)
+			closer_close_fd(agent->closer, fd_steal(&link->fd));
+		leave(agent, a, link, what);
+		return true;
+	}
+	return true;
+}
+
+void
+links_check(struct agent *agent)
+{
+	struct custody_link *link;
+	struct artifact *a;
+	size_t i;
+
+	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
+		if (!is_followed(a))
+			continue;
+		for (i = 0; i < a->custody->link_count;) {
+			link = &a->custody->links[i];
+			if (link->state == LINK_WANTED)
+				ask(agent, a, link);
+			else if (link->state == LINK_HELD && link->fd >= 0 &&
+			    link->offered == UINT32_MAX &&
+			    !check_link(agent, a, link))
+				continue;
+			i++;
+		}
+	}
+}
