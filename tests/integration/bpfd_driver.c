@@ -105,6 +105,7 @@ do_command(char *line)
 		from = fake_get(id);
 		to = fake_get(strtoull(word[2], NULL, 10));
 		to->links[atoi(rest)] = fd_steal(&from->links[atoi(rest)]);
+		to->ifindexes[atoi(rest)] = from->ifindexes[atoi(rest)];
 		return NULL;
 	}
 	if (strcmp(word[0], "unlink") == 0) {

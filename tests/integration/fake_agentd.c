@@ -133,6 +133,7 @@ on_link(struct imsg *m, void *ctx)
 		at = at == msg->attach ? FAKE_MAX_FDS - 1 : at - 1;
 	h->links[at] = imsg_take_fd(m);
 	h->link_ids[at] = msg->link_id;
+	h->ifindexes[at] = msg->ifindex;
 	out("link %u %u", msg->attach, msg->link_id);
 	return 0;
 }

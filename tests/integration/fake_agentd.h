@@ -28,6 +28,7 @@ struct fake_held {
 	int plan;
 	int progs[FAKE_MAX_FDS], maps[FAKE_MAX_FDS], links[FAKE_MAX_FDS];
 	uint32_t link_ids[FAKE_MAX_FDS];
+	uint32_t ifindexes[FAKE_MAX_FDS]; /* of links; 0: none */
 	char map_names[FAKE_MAX_FDS][AEGIS_BPF_NAME_SIZE];
 	struct msg_load_prog prog_info[FAKE_MAX_FDS];
 	struct msg_load_map map_info[FAKE_MAX_FDS];

@@ -289,6 +289,7 @@ send_old(struct plan_maker *p, const char *key, char *v[4])
 	if (strcmp(key, "old") == 0) {
 		link.attach = (uint32_t)atoi(v[0]);
 		from = fake_get((uint64_t)atoi(v[1]));
+		link.ifindex = from->ifindexes[atoi(v[2])];
 		r = msg_send_LOAD_OLD_LINK(
 		    fake()->bpfd, p->id, &link, dup(from->links[atoi(v[2])]));
 		old_links++;
