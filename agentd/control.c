@@ -80,18 +80,11 @@ refusal(int r)
 static int
 set_log_level(struct agent *agent, const char *word)
 {
-	struct msg_log_level msg = { 0 };
 	enum log_level level;
-	int role;
 
 	if (log_level_parse(word, &level) < 0)
 		return -EINVAL;
-	log_set_level(level);
-	msg.level = (uint32_t)level;
-	for (role = PROC_FIRST_WORKER; role <= PROC_LAST_WORKER; role++)
-		if (msg_send_LOG_LEVEL(
-			proc_channel(agent, (enum proc_role)role), 0, &msg) < 0)
-			continue; /* it will learn it when it starts */
+	proc_set_log_level(agent, level);
 	return 0;
 }
 

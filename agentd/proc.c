@@ -17,6 +17,7 @@
 #define PING_SEC      5
 #define PINGS_MISSED  12 /* a load may keep bpfd for up to a minute */
 #define RESTART_FIRST (100 * NSEC_PER_MSEC)
+#define END_LIMIT     (5 * NSEC_PER_SEC)
 #define RESTART_CAP   (10 * NSEC_PER_SEC)
 
 /* Up for this long: the next death is the first in succession. */
@@ -256,6 +257,14 @@ handle_timer(evutil_socket_t fd, short what, void *arg)
 
 	switch (w->state) {
 	case WORKER_WAITING:
+		if (w->ending) {
+			w->ending = false;
+			log_warn("worker %s, pid %d, does not end: killed",
+			    proc_name(w->role), (int)w->pid);
+			spawn_kill(w->agent->spawn, w->role, SIGKILL);
+			arm(w, RESTART_FIRST);
+			break;
+		}
 		start(w);
 		break;
 	case WORKER_STARTING:
@@ -349,7 +358,9 @@ proc_restart(struct agent *agent, enum proc_role role)
 	imsg_free(w->channel);
 	w->channel = NULL;
 	set_state(w, WORKER_WAITING);
-	arm(w, RESTART_FIRST);
+	/* The new one starts when the spawner says that the old one ended. */
+	w->ending = w->pid != 0;
+	arm(w, w->ending ? END_LIMIT : RESTART_FIRST);
 	if (peers[role]->died != NULL)
 		peers[role]->died(agent, "restarted with a new configuration");
 }
@@ -362,6 +373,23 @@ proc_free(struct agent *agent)
 	for (role = 0; role < PROC_MAX; role++)
 		if (agent->workers[role].timer != NULL)
 			event_free(agent->workers[role].timer);
+}
+
+void
+proc_set_log_level(struct agent *agent, enum log_level level)
+{
+	const struct msg_log_level msg = { .level = (uint32_t)level };
+	struct imsg_channel *ch;
+	int role;
+
+	log_set_level(level);
+	for (role = PROC_FIRST_WORKER; role <= PROC_LAST_WORKER; role++) {
+		ch = proc_channel(agent, (enum proc_role)role);
+		/* One that is not ready learns it at the end of its start. */
+		if (ch != NULL && msg_send_LOG_LEVEL(ch, 0, &msg) < 0)
+			proc_kill(agent, (enum proc_role)role,
+			    "does not read its channel");
+	}
 }
 
 void
@@ -440,4 +468,9 @@ proc_handle_exited(struct agent *agent, const struct msg_spawn_exited *exited)
 	if (!agent->stopping)
 		log_info("worker %s, pid %d: %s", proc_name(w->role),
 		    (int)exited->pid, how);
+	if (w->ending && w->pid == 0) {
+		w->ending = false;
+		if (!agent->stopping && w->state == WORKER_WAITING)
+			start(w);
+	}
 }

@@ -11,6 +11,7 @@
 
 #include "common/imsg.h"
 #include "common/limits.h"
+#include "common/log.h"
 #include "common/proc.h"
 
 struct agent;
@@ -30,6 +31,7 @@ struct worker_proc {
 	struct imsg_channel *channel; /* NULL: none */
 	int32_t pid;                  /* 0: not known to run */
 	uint32_t restarts;
+	bool ending;             /* WAITING for the old process to end */
 	unsigned int failures;   /* in succession, for the back-off */
 	int64_t since_boot_ns;   /* of the state */
 	uint64_t ping;           /* the last nonce sent */
@@ -73,6 +75,9 @@ void proc_kill(struct agent *agent, enum proc_role role, const char *fault);
 
 /* End ROLE and start it anew, with a new configuration: no fault of its. */
 void proc_restart(struct agent *agent, enum proc_role role);
+
+/* This process and every worker log at LEVEL from now on. */
+void proc_set_log_level(struct agent *agent, enum log_level level);
 
 /* Close every channel: workers end by themselves; none starts again. */
 void proc_stop_all(struct agent *agent);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/peer_verify.h"
 #include "agentd/startup.h"
 #include "common/log.h"
 
@@ -57,8 +58,8 @@ apply(struct agent *agent, uint32_t users)
 
 	startup_rules(agent, &rules);
 	agent->fleet.rules = rules;
-	log_set_level(
-	    agent->verbose ? LOG_LEVEL_DEBUG : agent->config.log_level);
+	proc_set_log_level(
+	    agent, agent->verbose ? LOG_LEVEL_DEBUG : agent->config.log_level);
 	agent_arm_timers(agent);
 	for (role = PROC_FIRST_WORKER; role <= PROC_LAST_WORKER; role++)
 		if (users & PROC_BIT(role))
@@ -100,6 +101,7 @@ agent_reload(struct agent *agent, char *text, size_t size)
 		    "the keys known so far stay");
 		return r;
 	}
-	apply(agent, users | PROC_BIT(PROC_VERIFY));
+	apply(agent, users);
+	peer_verify_send_keys(agent); /* one that starts anew asks for them */
 	return 0;
 }

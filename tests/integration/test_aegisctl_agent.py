@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from aegis import kernel
+from aegis import kernel, wait
 from aegis.artifact import Artifact
 
 DONE, REFUSED, PERMISSION = 0, 1, 77
@@ -180,8 +180,11 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
     agent = make_agent(tree.url)
     sockets = [agent.environment.pop("AGENT_CONTROL_SOCKET"),
                os.path.join(work_dir, "other.sock")]
+    # What the environment says, no file can change.
+    broker = agent.environment.pop("AGENT_NATS_URL")
 
     def configure(**values):
+        values.setdefault("NATS_URL", broker)
         with open(path, "w", encoding="utf-8") as f:
             for name, value in values.items():
                 f.write(f"AGENT_{name}={value}\n")
@@ -195,16 +198,29 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
              sockets[0], *arguments],
             capture_output=True, text=True, timeout=30, check=False)
         return done.returncode, done.stdout + done.stderr
+    workers = agent.workers()
     configure(LOG_LEVEL="debug", CONTROL_SOCKET=sockets[1])
     status, text = ctl("reload")
     assert status == DONE
     assert "AGENT_CONTROL_SOCKET (after a restart of agentd)" in text
     assert "AGENT_LOG_LEVEL" in text and "AGENT_LOG_LEVEL (" not in text
     assert "AGENT_HOST_ID" not in text
-    # It is in force, and a bad file changes nothing of it.
+    # Nobody starts anew for a level, and those who do are not in the way.
+    assert agent.workers() == workers
+    configure(LOG_LEVEL="debug", CONTROL_SOCKET=sockets[1],
+              NATS_URL="nats://127.0.0.1:1")
+    assert ctl("reload")[0] == DONE
+    wait.until(lambda: len(agent.workers()) == len(workers) and
+               agent.workers()["telemd"] != workers["telemd"],
+               "another telemd", 10)
+    assert {k: v for k, v in agent.workers().items() if k != "telemd"} == \
+        {k: v for k, v in workers.items() if k != "telemd"}
+    assert not agent.log(level="error", msg="worker")
+    # The level is in force, and a bad file changes nothing of it.
     agent.wait_log(level="debug", timeout=20)
     # SIGHUP does the same.
-    configure(LOG_LEVEL="info", CONTROL_SOCKET=sockets[1])
+    configure(LOG_LEVEL="info", CONTROL_SOCKET=sockets[1],
+              NATS_URL="nats://127.0.0.1:1")
     agent.signal(signal.SIGHUP)
     agent.wait_log(msg="AGENT_LOG_LEVEL")
     configure(LOG_LEVEL="loud", CONTROL_SOCKET=sockets[1])
