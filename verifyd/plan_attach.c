@@ -70,7 +70,8 @@ is_useful(const struct attacher *a, enum attach_where where)
 		return a->kind == ATTACH_LSM_CGROUP;
 	if (where == WHERE_MODE)
 		return a->kind == ATTACH_XDP;
-	return (where == WHERE_DIRECTION || where == WHERE_PRIORITY) && is_tc;
+	/* A tcx link has no priority: programs run in the order they came. */
+	return where == WHERE_DIRECTION && is_tc;
 }
 
 static void
@@ -183,14 +184,12 @@ find_target(const struct attacher *a)
 	return check_target(a, target) ? target : NULL;
 }
 
-/* XDP's mode, tc's direction and priority. */
+/* XDP's mode, tc's direction. */
 static void
 read_details(struct attacher *a, struct loadplan_attach *record)
 {
 	const char *mode = attacher_text(a, WHERE_MODE);
 	const char *direction = attacher_text(a, WHERE_DIRECTION);
-	const char *priority = attacher_text(a, WHERE_PRIORITY);
-	int64_t n;
 
 	if (mode != NULL && strcmp(mode, "native") == 0)
 		record->flags |= LOADPLAN_XDP_DRV;
@@ -210,14 +209,6 @@ read_details(struct attacher *a, struct loadplan_attach *record)
 		    "program %s: direction \"%.40s\", wanted ingress or "
 		    "egress",
 		    a->prog_name, direction);
-	if (priority == NULL || plan_is_probe(a->row->target))
-		return;
-	if (strnum_parse_i64(priority, 1, UINT16_MAX, &n) < 0)
-		problem_add(a->problems,
-		    "program %s: priority %.40s, wanted 1 to 65535",
-		    a->prog_name, priority);
-	else
-		record->priority = (int32_t)n;
 }
 
 /* What the kernel must know of a program before it is loaded. */

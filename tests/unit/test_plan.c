@@ -61,8 +61,7 @@ bench_release(struct bench *b)
 /* What every program of the kitchen needs, but p_xdp. */
 #define OTHERS                                                                 \
 	"{'program':'p_connect4','cgroup':'/g'},"                              \
-	"{'program':'p_tc','interface':'lo','direction':'egress',"             \
-	"'priority':5},"                                                       \
+	"{'program':'p_tc','interface':'lo','direction':'egress'},"            \
 	"{'program':'p_fentry','symbol':'vfs_read'},"                          \
 	"{'program':'p_lsm_cgroup','cgroup':'$group'}"
 
@@ -123,7 +122,6 @@ START_TEST (the_whole_kitchen) {
 	ck_assert_uint_eq(find_attach(&r, "p_xdp")->flags, LOADPLAN_XDP_DRV);
 	expect_attach(&r, "p_connect4", ATTACH_CGROUP_CONNECT4, "/g");
 	expect_attach(&r, "p_tc", ATTACH_TCX_EGRESS, "lo");
-	ck_assert_int_eq(find_attach(&r, "p_tc")->priority, 5);
 	/* The section says it, no entry needed. */
 	expect_attach(&r, "p_lsm", ATTACH_LSM, "file_open");
 	expect_attach(&r, "p_raw_tp", ATTACH_RAW_TP, "sched_switch");
@@ -189,6 +187,9 @@ START_TEST (attachments_that_are_refused) {
 		{ "{'program':'p_xdp','interface':'lo','mode':'fast'}",
 		    "mode \"fast\", wanted native, generic or auto" },
 		{ "{'program':'p_xdp','interface':'lo','priority':1}",
+		    "takes no priority" },
+		{ "{'program':'p_xdp','interface':'lo'},"
+		  "{'program':'p_tc','interface':'eth0','priority':1}",
 		    "takes no priority" },
 		{ "{'program':'p_xdp','interface':'lo'},"
 		  "{'program':'p_xdp','interface':'lo'}",
