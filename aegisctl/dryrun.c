@@ -63,8 +63,9 @@ handle_prog(struct imsg *m, void *ctx)
 	return 0;
 }
 
+/* Maps, and the interfaces there are: nothing is attached to any. */
 static int
-handle_map(struct imsg *m, void *ctx)
+handle_unused(struct imsg *m, void *ctx)
 {
 	return 0; /* closed with the message */
 }
@@ -95,7 +96,8 @@ handle_done(struct imsg *m, void *ctx)
 /* No LOAD_LINK: one that attaches breaks the rules, and the channel. */
 static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_PROG] = handle_prog,
-	[MSG_LOAD_MAP] = handle_map,
+	[MSG_LOAD_MAP] = handle_unused,
+	[MSG_INTERFACES] = handle_unused,
 	[MSG_LOAD_VERIFIER_LOG] = handle_verifier_log,
 	[MSG_LOAD_DONE] = handle_done,
 };
