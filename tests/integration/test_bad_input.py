@@ -404,8 +404,9 @@ def test_good_parameters_reach_the_program(agent, tree, beside, counter,
 def test_verifier_refuses(refused, client, objects, key, cgroup):
     bad = Artifact(key, "it_reject", objects["reject"],
                    [{"program": "it_reject", "cgroup": cgroup.path}])
-    # It keeps the verifier's log, for whoever asks for it.
-    refused(bad, "verifier", status=("failed", "rolled_back"), kept=1)
+    # For whoever asks it keeps the parameters and the verifier's log, and the
+    # log with the event in the operators' stream.
+    refused(bad, "verifier", status=("failed", "rolled_back"), kept=3)
     event = client.wait_event("program_error", bad.id)
     text = json.dumps(event)
     assert "invalid bpf_context access" in text
