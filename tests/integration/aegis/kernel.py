@@ -14,6 +14,7 @@ _NR_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 _FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
 _INFO_BY_FD = 15
+_LOOKUP_ELEM = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 KINDS = tuple(_NEXT_ID)
@@ -60,6 +61,20 @@ def prog_name(number):
             "=IIQ", fd, len(info), ctypes.addressof(info)))
         # type id tag[8] lens insns load_time uid nr_map_ids map_ids name[16]
         return info.raw[64:80].split(b"\0")[0].decode()
+    finally:
+        os.close(fd)
+
+
+def map_value(number, key, size):
+    """The SIZE bytes at a __u32 KEY of a map that is not per CPU."""
+    fd, _ = _bpf(_FD_BY_ID["map"], struct.pack("=IIII", number, 0, 0, 0))
+    try:
+        where = ctypes.create_string_buffer(struct.pack("=I", key), 4)
+        value = ctypes.create_string_buffer(size)
+        _bpf(_LOOKUP_ELEM, struct.pack(
+            "=IIQQQ", fd, 0, ctypes.addressof(where),
+            ctypes.addressof(value), 0))
+        return value.raw
     finally:
         os.close(fd)
 
