@@ -174,9 +174,10 @@ DESCRIPTORS = {
     # loop's; sockets by family
     "registry": {"inet", "dir", "memfd"},
     "verifyd": {"memfd"},
-    # unbound: it asks for interfaces' numbers by ioctl
+    # unbound: it asks for interfaces' numbers by ioctl; netns: its own, where
+    # sk_lookup attaches, and without CAP_SYS_ADMIN nothing else
     "bpfd": {"bpf-prog", "bpf-map", "netlink", "unbound", "memfd", "btf",
-             "dir"},
+             "dir", "netns"},
     "apid": {"inet", "memfd"},
     "telemd": {"inet", "dir", "file", "memfd", "bpf-map"},
 }
@@ -195,6 +196,8 @@ def describe(pid):
             kinds[fd] = "null"
         elif target.startswith("anon_inode:"):
             kinds[fd] = target[len("anon_inode:"):].strip("[]")
+        elif target == os.readlink("/proc/self/ns/net"):
+            kinds[fd] = "netns"
         elif target.startswith("pipe:"):
             kinds[fd] = "pipe"
         elif os.path.isdir(f"/proc/{pid}/fd/{fd}"):
