@@ -311,8 +311,9 @@ proc_start(struct agent *agent, enum proc_role role)
 {
 	struct worker_proc *w = &agent->workers[role];
 
+	/* One that ends for a restart is followed when it has ended. */
 	if ((w->state != WORKER_OFF && w->state != WORKER_WAITING) ||
-	    agent->stopping || !is_wanted(agent, role))
+	    w->ending || agent->stopping || !is_wanted(agent, role))
 		return;
 	(void)event_del(w->timer);
 	start(w);
@@ -348,6 +349,7 @@ proc_restart(struct agent *agent, enum proc_role role)
 		imsg_free(w->channel);
 		w->channel = NULL;
 		(void)event_del(w->timer);
+		w->ending = false;
 		set_state(w, WORKER_OFF);
 		return;
 	}
