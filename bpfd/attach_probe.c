@@ -160,8 +160,9 @@ attach_probe_create(const struct loadplan *plan, uint32_t index, int prog_fd,
 	case METHOD_LINK_NETFILTER:
 		return link_netfilter(a, prog_fd, beside, f);
 	default:
-		return failure_set(
-		    f, WORK_REFUSED, -EINVAL, "attachment %u: method", index);
+		return failure_set(f, WORK_REFUSED, -EINVAL,
+		    "attachment %u: this agent has no way of attaching it",
+		    index);
 	}
 }
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: ISC
+"""Whatever the agent may say, a manual explains; and what a manual explains,
+the agent may say.
+
+The texts come from the sources (aegis/messages.py).  Each has to fit a head of
+its page's DIAGNOSTICS; one that is no line of the log but part of an error
+(a value of "error", an answer, a reason) may stand in the text below a head
+instead.
+"""
+import os
+import re
+import subprocess
+
+import pytest
+
+from aegis import messages
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+
+# Where the texts of a source are explained.
+PAGES = {
+    "verifyd.8": ("verifyd/[!d]*.c", "verifyd/describe.c"),
+    "bpfd.8": ("bpfd/*.c", "agentd/broker_perf.c", "agentd/probes.c",
+               "agentd/peer_probe.c"),
+}
+
+# Sources whose texts name a broken field of a record that one process of the
+# agent made for another: nobody but its authors can do anything about them.
+# The head under which the page says that.
+RECORDS = {
+    "common/loadplan.c": ("bpfd.8", "plan: ..."),
+}
+
+# Texts that are no messages: what a document shows, words of a protocol.
+NOT_SAID = {
+    "verifyd/describe.c": r"not checked|holds: ",
+    "bpfd/notes.c": r"prog '|verification time|stack depth",  # libbpf's
+    "agentd/peer_probe.c": r"does not read its channel",  # in agentd.8
+}
+
+MANUALS = sorted(name for name in os.listdir(os.path.join(TOP, "man"))
+                 if re.search(r"\.[1-9]$", name))
+
+
+def page_path(name):
+    return os.path.join(TOP, "man", name)
+
+
+def texts_for(page):
+    return [t for t in messages.texts_of(TOP, *PAGES[page])
+            if not is_no_message(t)]
+
+
+def is_no_message(text):
+    pattern = NOT_SAID.get(text.where.partition(":")[0])
+    return pattern and re.search(pattern, text.text)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_message_is_explained(page):
+    heads, shown = messages.diagnostics(page_path(page))
+    missing = [t for t in texts_for(page)
+               if not any(messages.explains(head, t) for head in heads)
+               and (t.logged or t.piece not in shown)]
+    assert not missing, "\n".join(map(repr, missing))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_explanation_is_of_a_message(page):
+    texts = texts_for(page)
+    heads, _ = messages.diagnostics(page_path(page))
+    assert heads
+    stale = {h: w for h in heads if (w := messages.unsaid(h, texts))}
+    assert not stale, stale
+
+
+@pytest.mark.parametrize("source", RECORDS)
+def test_broken_records_have_a_head(source):
+    page, head = RECORDS[source]
+    assert messages.texts_of(TOP, source)
+    assert head in messages.diagnostics(page_path(page))[0]
+
+
+@pytest.mark.parametrize("page", MANUALS)
+def test_page_is_clean(page):
+    lint = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page_path(page)],
+                          capture_output=True, text=True, check=False)
+    assert (lint.returncode, lint.stdout) == (0, "")
+    with open(page_path(page), encoding="utf-8") as text:
+        titles = re.findall(r"^\.Sh (.*)$", text.read(), re.M)
+    wanted = {"NAME", "DESCRIPTION", "SEE ALSO"}
+    if page.endswith(".8"):
+        wanted |= {"EXIT STATUS", "DIAGNOSTICS"}
+    assert wanted <= set(titles)
