@@ -291,6 +291,7 @@ release(struct agent *agent)
 		agent->signals[3] };
 	struct artifact *a;
 	size_t i;
+	int r;
 
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
 		custody_free(a->custody, agent->closer);
@@ -298,9 +299,11 @@ release(struct agent *agent)
 	}
 	/* Joins the thread: what it was given is closed when this returns. */
 	closer_free(agent->closer);
-	if (state_save(agent->state_dir, &agent->state) < 0)
-		log_error(
-		    "cannot write the state to %s", agent->config.state_dir);
+	r = state_save(agent->state_dir, &agent->state);
+	if (r < 0)
+		log_error("cannot write the state to %s: %s; what happened "
+			  "since it was written last is forgotten",
+		    agent->config.state_dir, strerror(-r));
 	fleet_fini(&agent->fleet);
 	events_free(agent->events);
 	feed_free(agent->feed);

@@ -38,13 +38,15 @@ TOKEN = re.compile(r"""
 
 
 class Text:
-    """A literal: its text, where it stands, and whether a log call has it."""
+    """A literal: its text, where it stands, whether a log call has it, and
+    whether nobody has to look it up (QUIET)."""
 
-    def __init__(self, text, where, calls, logged):
+    def __init__(self, text, where, calls, logged, quiet):
         self.text = text = re.sub(r"\s+", " ", text)
         self.where = where
         self.calls = calls
         self.logged = logged
+        self.quiet = quiet
         pieces = CONVERSION.split(text)
         self.piece = max((p.strip(" :;,()") for p in pieces), key=len)
         # As a pattern for a line that is said, or a head that explains it.
@@ -91,12 +93,12 @@ def texts_in(code, name):
                 line = code.count("\n", 0, token.start()) + 1
                 run = [expand(word, macros) + text, line, list(calls)]
             else:
-                run[0] += expand(word, macros) + text
+                run[0] += text
             word = ""
             continue
         if kind == "word" and run is not None and token.group().isupper() | \
                 token.group().startswith("PRI"):
-            word = token.group()
+            run[0] += expand(token.group(), macros)
             continue
         close_run()
         run = None
@@ -107,8 +109,10 @@ def texts_in(code, name):
         word = token.group() if kind == "word" else ""
     close_run()
     return [Text(text, f"{name}:{line}", [c[0] for c in stack],
-                 any(c[0] in LOGS for c in stack))
-            for text, line, stack in found if is_message(text, stack)]
+                 any(c[0] in LOGS for c in stack),
+                 any(map(for_the_record, stack)))
+            for text, line, stack in found
+            if " " in text.strip() or any(c[0] in LOGS for c in stack)]
 
 
 def for_the_record(call):
@@ -120,18 +124,20 @@ def for_the_record(call):
         "LOG_LEVEL_(WARN|ERROR)", level)
 
 
-def is_message(text, stack):
-    return " " in text.strip() and not any(map(for_the_record, stack))
-
-
 @functools.cache
 def texts_of(top, *names):
-    """The messages of sources: FOLDER/*.c patterns, relative to TOP."""
-    found = []
+    """The messages of sources: FOLDER/*.c patterns, relative to TOP; those of
+    patterns after a "!" are left out."""
+    paths = set()
     for name in names:
-        for path in sorted(glob.glob(os.path.join(top, name))):
-            with open(path, encoding="utf-8") as source:
-                found += texts_in(source.read(), os.path.relpath(path, top))
+        if name.startswith("!"):
+            paths -= set(glob.glob(os.path.join(top, name[1:])))
+        else:
+            paths |= set(glob.glob(os.path.join(top, name)))
+    found = []
+    for path in sorted(paths):
+        with open(path, encoding="utf-8") as source:
+            found += texts_in(source.read(), os.path.relpath(path, top))
     return [t for t in found if len(t.piece) >= SHORTEST]
 
 
@@ -169,5 +175,7 @@ def explains(head, text):
 def unsaid(head, texts):
     """Words of HEAD that no text has which HEAD explains."""
     said = " ".join(t.text for t in texts if t.piece in head)
-    words = re.findall(r"[a-z][a-z'-]{3,}", re.sub(r'"[^"]*"', " ", head))
-    return [w for w in words or ["(no words)"] if w not in said]
+    bare = re.sub(r'"[^"]*"', " ", head)
+    words = (re.findall(r"[a-z][a-z'-]{3,}", bare) or
+             re.findall(r"\w{4,}", bare) or ["(no words)"])
+    return [w for w in words if w not in said]
