@@ -147,8 +147,8 @@ try_to_serve(evutil_socket_t unused, short events, void *arg)
 	fd = listen_open(
 	    d->config.address, (uint16_t)d->config.port, text, sizeof(text));
 	r = fd < 0 ? fd
-		   : server_start(&d->server, &d->routes, fd, d->tls_ctx, text,
-			 sizeof(text));
+		   : server_start(&d->server, d->worker.base, &d->routes, fd,
+			 d->tls_ctx, text, sizeof(text));
 	if (r == 0) {
 		d->error[0] = '\0';
 		log_info("listening on %s port %u, %s",

@@ -11,11 +11,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "apid/crowd.h"
+#include "apid/tls.h"
 #include "common/limits.h"
 
 /*
  * civetweb gives a thread to each connection, idle ones too, so threads are
- * what a slow client uses up: there are many, and they cost little.
+ * what a slow client uses up: there are many, they cost little, and crowd.c
+ * keeps some free.
  */
 #define THREADS        "256"
 #define KEEP_ALIVE_MAX 128 /* with more connections none is kept open */
@@ -24,6 +27,8 @@
 struct server {
 	struct mg_context *ctx;
 	struct routes *routes;
+	struct crowd *crowd;
+	struct tls_watch watch;
 	void *tls_ctx;
 	pthread_t starter; /* the thread that started civetweb */
 	char *text;        /* where its messages go while it starts */
@@ -135,8 +140,20 @@ handle_request(struct mg_connection *conn)
 static int
 handle_opened(const struct mg_connection *conn, void **conn_data)
 {
-	atomic_fetch_add(&server_of(conn)->connections, 1);
+	struct server *server = server_of(conn);
+
+	atomic_fetch_add(&server->connections, 1);
+	crowd_note(server->crowd);
 	return 0;
+}
+
+/* civetweb tells of a TLS connection only when its handshake is over. */
+static void
+handle_handshake(void *arg)
+{
+	const struct server *server = arg;
+
+	crowd_note(server->crowd);
 }
 
 static void
@@ -319,8 +336,8 @@ set_thread_stack(size_t size)
 }
 
 int
-server_start(struct server **out, struct routes *routes, int fd, void *tls_ctx,
-    char *text, size_t size)
+server_start(struct server **out, struct event_base *base,
+    struct routes *routes, int fd, void *tls_ctx, char *text, size_t size)
 {
 	const struct mg_callbacks callbacks = {
 		.begin_request = handle_request,
@@ -345,9 +362,20 @@ server_start(struct server **out, struct routes *routes, int fd, void *tls_ctx,
 	server->starter = pthread_self();
 	server->text = text;
 	server->text_size = size;
+	r = crowd_open(&server->crowd, base);
+	if (r < 0) {
+		server_stop(server);
+		return r;
+	}
 	memcpy(options, options_plain, sizeof(options));
-	if (tls_ctx != NULL)
+	if (tls_ctx != NULL) {
 		options[1] = "127.0.0.1:0s";
+		server->watch = (struct tls_watch){
+			.handshake = handle_handshake,
+			.arg = server,
+		};
+		tls_watch(tls_ctx, &server->watch);
+	}
 	set_thread_stack(THREAD_STACK);
 	server->ctx = mg_start(&callbacks, server, options);
 	server->text = NULL;
@@ -370,5 +398,8 @@ server_stop(struct server *server)
 		(void)shutdown(server->listener, SHUT_RDWR);
 	if (server->ctx != NULL)
 		mg_stop(server->ctx);
+	if (server->tls_ctx != NULL)
+		tls_watch(server->tls_ctx, NULL);
+	crowd_close(server->crowd);
 	free(server);
 }

@@ -11,6 +11,7 @@
 #include "apid/routes.h"
 #include "common/cleanup.h"
 
+struct event_base;
 struct server;
 
 /*
@@ -23,10 +24,12 @@ int server_load(const char *tls_dir, char *text, size_t size) _must_check_;
 /*
  * Start the threads, which answer from ROUTES (borrowed) whatever comes over
  * the listening socket FD (taken, also on failure).  TLS_CTX: of tls_open(),
- * borrowed, or NULL for plain HTTP.  0 or -errno with a line in TEXT.
+ * borrowed, or NULL for plain HTTP.  BASE's loop runs in the thread that calls
+ * this.  0 or -errno with a line in TEXT.
  */
-int server_start(struct server **out, struct routes *routes, int fd,
-    void *tls_ctx, char *text, size_t size) _must_check_;
+int server_start(struct server **out, struct event_base *base,
+    struct routes *routes, int fd, void *tls_ctx, char *text,
+    size_t size) _must_check_;
 
 /* Stop and release; waits for the threads, up to two seconds. */
 void server_stop(struct server *server);

@@ -94,6 +94,22 @@ tls_open(const char *cert, const char *key, void **out, char *text, size_t size)
 	return -EINVAL;
 }
 
+static void
+handle_info(const SSL *ssl, int where, int value)
+{
+	const struct tls_watch *w = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+	if ((where & SSL_CB_HANDSHAKE_START) && w != NULL)
+		w->handshake(w->arg);
+}
+
+void
+tls_watch(void *ctx, struct tls_watch *watch)
+{
+	(void)SSL_CTX_set_app_data(ctx, watch);
+	SSL_CTX_set_info_callback(ctx, watch != NULL ? handle_info : NULL);
+}
+
 void
 tls_close(void *ctx)
 {

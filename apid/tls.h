@@ -18,6 +18,15 @@
 int tls_open(const char *cert, const char *key, void **ctx, char *text,
     size_t size) _must_check_;
 
+/* Who is told when a handshake begins: in the thread that does it. */
+struct tls_watch {
+	void (*handshake)(void *arg);
+	void *arg;
+};
+
+/* WATCH: borrowed until it is replaced; NULL: nobody. */
+void tls_watch(void *ctx, struct tls_watch *watch);
+
 void tls_close(void *ctx);
 
 #endif

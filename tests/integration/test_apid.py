@@ -484,6 +484,55 @@ def test_slow_clients_do_not_hold_the_api(apid):
         connection.close()
 
 
+def crowd(apid, count, first):
+    """COUNT connections that have sent FIRST and say no more."""
+    made = []
+    for _ in range(count):
+        made.append(apid.connect())
+        made[-1].sendall(first)
+    return made
+
+
+@pytest.mark.parametrize("first", [b"G", b"GET /status HTTP/1.1\r\nHost: "])
+def test_more_slow_clients_than_threads(apid, first):
+    """Those that wait for a request's end make room when they are many."""
+    slow = crowd(apid, 500, first)
+    # Without that: 3 s, which a request may take.
+    assert latency_ms(apid, tries=1) < 1000
+    assert latency_ms(apid) < 500
+    # One that is quick is not taken for slow, whatever the others do.
+    for _ in range(20):
+        slow += crowd(apid, 10, first)
+        assert apid.request("/healthz")[0] == 200
+    for connection in slow:
+        connection.close()
+
+
+def test_handshakes_that_do_not_go_on(make, certificate):
+    cert, key = certificate
+    apid = make(cert=cert, key=key).start()
+    hello = b"\x16\x03\x01\x02\x00\x01"
+    slow = crowd(apid, 500, hello)
+    start = time.monotonic()
+    status = apid.request("/healthz", context=trusting(cert),
+                          host="localhost")[0]
+    assert status == 200 and time.monotonic() - start < 1.5
+    for connection in slow:
+        connection.close()
+
+
+def test_a_crowd_that_is_served_is_let_be(apid):
+    """Kept connections end first; each that asks gets its answer."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    many = [apid.connect() for _ in range(300)]
+    for connection in many:
+        connection.sendall(request)
+    for connection in many:
+        connection.settimeout(10)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.close()
+
+
 def test_trickling_request_is_given_up(apid):
     with apid.connect() as connection:
         start = time.monotonic()
