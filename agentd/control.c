@@ -72,6 +72,9 @@ refusal(int r)
 		return "too many follow the events already";
 	case -EPERM:
 		return "only root may change something";
+	case -EPIPE: /* of "poll", the only one that a worker must do */
+		return "the registry's worker is not running: see 'aegisctl "
+		       "workers'";
 	default:
 		return strerror(-r);
 	}

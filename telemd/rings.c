@@ -162,7 +162,9 @@ rings_update_sample(struct telemd *t, const struct msg_event *e)
 			continue;
 		pr->last_sample = e->telemetry;
 		if (prepare(t, pr) < 0)
-			log_warn("out of memory");
+			log_line(LOG_LEVEL_WARN, pr->artifact_id, NULL,
+			    "out of memory: its violation reports go on with "
+			    "the sample before");
 	}
 }
 
@@ -361,7 +363,9 @@ handle_tick(evutil_socket_t fd, short what, void *arg)
 		if (!is_drained(pr))
 			busy = true;
 		else if (event_add(pr->readable, NULL) == -1)
-			log_warn("cannot poll a ring buffer");
+			log_line(LOG_LEVEL_WARN, pr->artifact_id, NULL,
+			    "its ring buffer cannot be polled: its violation "
+			    "reports come late or not at all");
 	}
 	if (busy)
 		schedule_tick(rs, fast);

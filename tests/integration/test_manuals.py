@@ -30,7 +30,15 @@ PAGES = {
     "agentd.env.5": OF_CONFIG,
     "verifyd.8": ("verifyd/[!d]*.c", "verifyd/describe.c"),
     "bpfd.8": ("bpfd/*.c", *OF_LOADING),
+    "fetchd.8": ("fetchd/*.c", "common/jsonscan.c"),
+    "telemd.8": ("telemd/*.c",),
+    "apid.8": ("apid/*.c", "!apid/answer.c", "!apid/page.c",
+               "!apid/prometheus.c"),
+    "aegisctl.8": ("aegisctl/*.c", "!aegisctl/show.c"),
 }
+# What agentd answers is shown by aegisctl: its page explains that, too.
+ANSWERS = {"aegisctl.8": ("agentd/control.c", "agentd/feed.c",
+                          "agentd/reload.c")}
 
 # Sources whose texts name a broken field of a record that one process of the
 # agent made for another: nobody but its authors can do anything about them.
@@ -39,12 +47,30 @@ RECORDS = {
     "agentd/handover_record.c":
         ("agentd.8", "the record of the agent before cannot be used: ..."),
     "common/artlist.c": ("agentd.8", "registry: list records: ..."),
+    "common/keyset.c": ("agentd.8", "NAME broke the protocol and was killed: ..."),
+    "common/snapshot.c":
+        ("aegisctl.8", "agentd's snapshot cannot be read (WHAT): is it of "
+                       "the same version as this aegisctl?"),
     "common/loadplan.c": ("bpfd.8", "plan: ..."),
 }
+
+# Sources that say nothing but what was asked for: documents, tables, pages.
+SHOW_ONLY = (
+    "aegisctl/show.c", "apid/answer.c", "apid/page.c", "apid/prometheus.c",
+    "common/clock.c", "common/log.c", "common/render*.c", "common/sandbox_*.c",
+    "verifyd/describe_json.c", "verifyd/describe_text.c")
 
 # Texts that are no messages: what a document shows, words of a protocol.
 NOT_SAID = {
     "verifyd/describe.c": r"not checked|holds: ",
+    "apid/routes.c": r"charset=|\\r$|^{\"status\"",
+    "apid/server.c": r"^HTTP/1",
+    "fetchd/http.c": r"^If-None-Match",
+    "telemd/broker.c": r"^{\"status\"",
+    "telemd/segment.c": r"^aegis spool 1$",  # how a file begins
+    "aegisctl/dryrun.c": r"instructions verified|no entry asks for it",
+    "aegisctl/events.c": r"packets, .* violations|programs loaded, up",
+    "agentd/reload.c": r"^nothing changed$| \(after a restart of agentd\)$",
     "agentd/agentd.c": r"^usage: ",
     "agentd/spawner.c": r"^agentd: spawn$",  # the name of the process
     "bpfd/notes.c": r"prog '|verification time|stack depth",  # libbpf's
@@ -60,8 +86,13 @@ def page_path(name):
 
 
 def texts_for(page):
-    return [t for t in messages.texts_of(TOP, *PAGES[page])
-            if not t.quiet and not is_no_message(t)]
+    texts = messages.texts_of(TOP, *PAGES[page]) + [
+        t for t in messages.texts_of(TOP, *ANSWERS.get(page, ()))
+        if not t.logged]
+    elsewhere = {t.where for other, names in ANSWERS.items() if other != page
+                 for t in messages.texts_of(TOP, *names) if not t.logged}
+    return [t for t in texts if not t.quiet and t.where not in elsewhere
+            and not is_no_message(t)]
 
 
 def is_no_message(text):
@@ -81,7 +112,7 @@ def test_every_message_is_explained(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_explanation_is_of_a_message(page):
     # A line for the record may be explained, too.
-    texts = messages.texts_of(TOP, *PAGES[page])
+    texts = messages.texts_of(TOP, *PAGES[page], *ANSWERS.get(page, ()))
     heads, _ = messages.diagnostics(page_path(page))
     assert heads
     stale = {h: w for h in heads if (w := messages.unsaid(h, texts))}
@@ -106,3 +137,14 @@ def test_page_is_clean(page):
     if page.endswith(".8"):
         wanted |= {"EXIT STATUS", "DIAGNOSTICS"}
     assert wanted <= set(titles)
+
+
+def test_every_source_has_its_page():
+    """A new file or folder cannot be forgotten in the tables above."""
+    def files(*patterns):
+        return {t.where.partition(":")[0]
+                for t in messages.texts_of(TOP, *patterns)}
+
+    told = set().union(*(files(*patterns) for patterns in PAGES.values()))
+    every = files("*/*.c", "!bpf-progs/*.c", "!tests/*.c")
+    assert every - told - set(RECORDS) - files(*SHOW_ONLY) == set()

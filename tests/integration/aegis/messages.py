@@ -23,6 +23,9 @@ LOGS = {"log_warn", "log_error", "log_line", "fatal", "pipeline_note", "warn",
         "warnx", "err", "errx"}
 SHORTEST = 4  # characters of the longest constant part of a text
 
+# Tables of what a program can be asked for.
+TABLE = re.compile(r"^static const struct command commands.*?^\};", re.S | re.M)
+
 CONVERSION = re.compile(
     r"%(?:%|[-+ #0]*[\d*]*(?:\.[\d*]+)?(?:hh|h|ll|l|z|j|t)?[a-zA-Z])")
 TOKEN = re.compile(r"""
@@ -68,6 +71,10 @@ def expand(word, macros):
     if word in macros:
         return unescape(macros[word])
     return "%s" if word.isupper() else ""
+
+
+def without_tables(code):
+    return TABLE.sub(lambda found: "\n" * found.group().count("\n"), code)
 
 
 def texts_in(code, name):
@@ -137,7 +144,8 @@ def texts_of(top, *names):
     found = []
     for path in sorted(paths):
         with open(path, encoding="utf-8") as source:
-            found += texts_in(source.read(), os.path.relpath(path, top))
+            found += texts_in(without_tables(source.read()),
+                              os.path.relpath(path, top))
     return [t for t in found if len(t.piece) >= SHORTEST]
 
 
@@ -175,7 +183,7 @@ def explains(head, text):
 def unsaid(head, texts):
     """Words of HEAD that no text has which HEAD explains."""
     said = " ".join(t.text for t in texts if t.piece in head)
+    if not said:
+        return [head]
     bare = re.sub(r'"[^"]*"', " ", head)
-    words = (re.findall(r"[a-z][a-z'-]{3,}", bare) or
-             re.findall(r"\w{4,}", bare) or ["(no words)"])
-    return [w for w in words if w not in said]
+    return [w for w in re.findall(r"[a-z][a-z'-]{3,}", bare) if w not in said]
