@@ -10,6 +10,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/feed.h"
+#include "agentd/fsuser.h"
 #include "common/log.h"
 
 #define CLIENTS_MAX 32
@@ -313,6 +314,19 @@ is_alive(const struct sockaddr_un *sun)
 	    connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0;
 }
 
+/* In a directory with the setgid bit files are not of the maker's group. */
+static int
+open_to_group(const char *path, gid_t group)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == -1)
+		return -errno;
+	if (st.st_gid != group && lchown(path, (uid_t)-1, group) == -1)
+		return -errno;
+	return chmod(path, 0660) == -1 ? -errno : 0;
+}
+
 static int
 listen_at(struct control *c, const char *path)
 {
@@ -331,16 +345,17 @@ listen_at(struct control *c, const char *path)
 	if (c->fd == -1)
 		return -errno;
 	old = umask(0177);
-	r = bind(c->fd, (const struct sockaddr *)&sun, sizeof(sun)) == -1
-	    ? -errno
-	    : 0;
+	r = fsuser_bind(c->fd, (const struct sockaddr *)&sun, sizeof(sun),
+	    c->group != NO_GROUP ? c->group : getegid());
 	(void)umask(old);
 	if (r < 0)
 		return r;
 	memcpy(c->path, sun.sun_path, sizeof(c->path));
-	if (c->group != NO_GROUP &&
-	    (chown(path, 0, c->group) == -1 || chmod(path, 0660) == -1))
-		return -errno;
+	if (c->group != NO_GROUP) {
+		r = open_to_group(path, c->group);
+		if (r < 0)
+			return r;
+	}
 	return listen(c->fd, 8) == -1 ? -errno : 0;
 }
 

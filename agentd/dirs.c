@@ -1,27 +1,34 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/dirs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agentd/fsuser.h"
 #include "common/limits.h"
 #include "common/strnum.h"
 
 #define MAX_LINKS 8
 
-#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+/*
+ * To walk on, not to read: what belongs to a worker is its own, and root
+ * without a capability for that cannot open it.
+ */
+#define OPEN_WAY (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* Where the walk is. */
 struct walk {
 	const char *path; /* as the operator wrote it */
 	char *err;
-	uid_t uid;      /* may own what lies in a sticky directory */
-	int fd;         /* the directory reached */
-	struct stat st; /* of fd */
+	uid_t uid;               /* may own what lies in a sticky directory */
+	int fd;                  /* the directory reached */
+	int parent;              /* where that lies; -1: it is / */
+	char name[NAME_MAX + 1]; /* and is called so there */
+	struct stat st;          /* of fd */
 	char rest[2 * AEGIS_PATH_SIZE]; /* what is to be walked yet */
 	char
 	    where[2 * AEGIS_PATH_SIZE]; /* for messages: what has been walked */
@@ -79,8 +86,10 @@ enter(struct walk *w, int fd, const char *name)
 {
 	size_t n = strlen(w->where);
 
-	fd_close(&w->fd);
+	fd_close(&w->parent);
+	w->parent = w->fd;
 	w->fd = fd;
+	str_copy_cut(w->name, sizeof(w->name), name);
 	(void)snprintf(
 	    w->where + n, sizeof(w->where) - n, "%s%s", n > 1 ? "/" : "", name);
 	if (fstat(fd, &w->st) == -1)
@@ -92,12 +101,13 @@ enter(struct walk *w, int fd, const char *name)
 static int
 restart_at_root(struct walk *w)
 {
-	int fd = open("/", OPEN_DIR);
+	int fd = open("/", OPEN_WAY);
 
 	if (fd == -1)
 		return fail(w->err, -errno, "%s: cannot open /: %s", w->path,
 		    strerror(errno));
 	w->where[0] = '\0';
+	fd_close(&w->fd);
 	return enter(w, fd, "/");
 }
 
@@ -160,7 +170,7 @@ step(struct walk *w, const char *name, bool last, mode_t mode)
 		    w->path);
 	if (S_ISLNK(st.st_mode))
 		return follow(w, name);
-	fd = openat(w->fd, name, OPEN_DIR);
+	fd = openat(w->fd, name, OPEN_WAY);
 	if (fd == -1)
 		return fail(w->err, -errno,
 		    errno == ENOTDIR || errno == ELOOP
@@ -177,7 +187,7 @@ step(struct walk *w, const char *name, bool last, mode_t mode)
 	return r;
 }
 
-/* Walk to PATH; the descriptor stays in W (owned by the caller). */
+/* Walk to PATH; the descriptors stay in W: leave(). */
 static int
 walk_to(struct walk *w, const char *path, mode_t mode)
 {
@@ -186,7 +196,7 @@ walk_to(struct walk *w, const char *path, mode_t mode)
 	int r;
 
 	w->path = path;
-	w->fd = -1;
+	w->fd = w->parent = -1;
 	w->links = 0;
 	*w->err = '\0';
 	if (path[0] != '/' || str_copy(w->rest, sizeof(w->rest), path) < 0)
@@ -211,34 +221,33 @@ walk_to(struct walk *w, const char *path, mode_t mode)
 	return r;
 }
 
-static bool
-is_empty(int fd)
+/* The end of a walk: the directory reached, for its owner to read. */
+static int
+leave(struct walk *w, int r, uid_t uid, gid_t gid)
 {
-	struct dirent *entry;
-	bool empty = true;
-	DIR *dir;
-	int copy;
+	int fd = -1;
 
-	copy = openat(fd, ".", OPEN_DIR);
-	if (copy == -1)
-		return false;
-	dir = fdopendir(copy);
-	if (dir == NULL) {
-		(void)close(copy);
-		return false;
+	if (r == 0) {
+		fd = fsuser_open_dir(w->fd, uid, gid);
+		if (fd < 0)
+			r = fail(w->err, fd, "%s: cannot open %s", w->path,
+			    w->where);
 	}
-	while (empty && (entry = readdir(dir)) != NULL)
-		empty = strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0;
-	(void)closedir(dir);
-	return empty;
+	fd_close(&w->fd);
+	fd_close(&w->parent);
+	return r < 0 ? r : fd;
 }
 
-/* Give the directory FD, found at WHERE with ST, to UID:GID. */
+/*
+ * Give the directory FD, found as NAME in PARENT with ST, to UID:GID; WHERE
+ * for messages.  *FD is the new one then.
+ */
 static int
-hand_over(int fd, const struct stat *st, const char *where, uid_t uid,
-    gid_t gid, char *err)
+hand_over(int *fd, int parent, const char *name, const struct stat *st,
+    const char *where, uid_t uid, gid_t gid, char *err)
 {
+	int r;
+
 	if (st->st_uid != uid && !owner_is_ours(st->st_uid))
 		return fail(err, -EPERM,
 		    "%s belongs to user %u: it must be of user %u (or of "
@@ -251,16 +260,22 @@ hand_over(int fd, const struct stat *st, const char *where, uid_t uid,
 		    where, (unsigned int)st->st_mode & 07777);
 	if (st->st_uid == uid)
 		return 0;
-	if (!is_empty(fd))
+	r = parent < 0 ? -ENOTEMPTY
+		       : fsuser_replace_dir(parent, name, uid, gid);
+	if (r == -ENOTEMPTY)
 		return fail(err, -EPERM,
 		    "%s is root's and not empty: it must be a directory of "
 		    "its own",
 		    where);
-	/* In this order: another's mode would take CAP_FOWNER. */
-	if (fchmod(fd, 0700) == -1 || fchown(fd, uid, gid) == -1)
-		return fail(err, -errno, "%s: cannot give it to user %u: %s",
-		    where, (unsigned int)uid, strerror(errno));
-	return 0;
+	if (r < 0)
+		return fail(err, r, "%s: cannot give it to user %u: %s", where,
+		    (unsigned int)uid,
+		    r == -EBUSY
+			? "something is mounted there: name a directory in it"
+			: strerror(-r));
+	fd_close(fd);
+	*fd = openat(parent, name, OPEN_WAY);
+	return *fd == -1 ? fail(err, -errno, "cannot open %s", where) : 0;
 }
 
 int
@@ -271,10 +286,9 @@ dirs_open_cache(const char *path, uid_t uid, gid_t gid, char *err)
 
 	r = walk_to(&w, path, 0700);
 	if (r == 0)
-		r = hand_over(w.fd, &w.st, path, uid, gid, err);
-	if (r < 0)
-		fd_close(&w.fd);
-	return r < 0 ? r : w.fd;
+		r = hand_over(
+		    &w.fd, w.parent, w.name, &w.st, path, uid, gid, err);
+	return leave(&w, r, uid, gid);
 }
 
 /* The end of a walk whose directory stays root's. */
@@ -290,9 +304,7 @@ keep(struct walk *w, const char *path, int r)
 		    "%s is writable for others (mode %04o): chmod go-w it "
 		    "after a look at what lies in it",
 		    path, (unsigned int)w->st.st_mode & 07777);
-	if (r < 0)
-		fd_close(&w->fd);
-	return r < 0 ? r : w->fd;
+	return leave(w, r, geteuid(), getegid());
 }
 
 int
@@ -315,13 +327,20 @@ dirs_open_spool(int state_fd, uid_t uid, gid_t gid, char *err)
 		return fail(err, -errno,
 		    "cannot create spool in AGENT_STATE_DIR: %s",
 		    strerror(errno));
-	fd = openat(state_fd, "spool", OPEN_DIR);
+	fd = openat(state_fd, "spool", OPEN_WAY);
 	if (fd == -1 || fstat(fd, &st) == -1)
 		return fail(err, -errno,
 		    "cannot open spool in AGENT_STATE_DIR: %s",
 		    strerror(errno));
-	r = hand_over(fd, &st, "spool in AGENT_STATE_DIR", uid, gid, err);
-	return r < 0 ? r : fd_steal(&fd);
+	r = hand_over(&fd, state_fd, "spool", &st, "spool in AGENT_STATE_DIR",
+	    uid, gid, err);
+	if (r < 0)
+		return r;
+	r = fsuser_open_dir(fd, uid, gid);
+	if (r < 0)
+		return fail(err, r, "cannot open spool in AGENT_STATE_DIR: %s",
+		    strerror(-r));
+	return r;
 }
 
 int

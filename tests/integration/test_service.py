@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: ISC
 """Service files, and what a service manager sees of the agent."""
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import socket
+import stat
 import subprocess
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from aegis import wait
 
 # What the unit leaves open has its reason there; more must not come.
-EXPOSURE_MAX = 3.1
+EXPOSURE_MAX = 2.7
 
 
 @pytest.fixture
@@ -51,26 +54,90 @@ def test_containers_get_what_the_unit_gets(prefix, unit):
     assert set(re.findall(r"^ +- ([A-Z_]+)$", added, re.M)) == want
 
 
-def test_the_units_capabilities_suffice(unit, make_agent, tree, work_dir,
-                                        passer):
-    """Twice: the second time the workers' directories are theirs already."""
+def unit_values(unit, name):
+    """All words that the unit gives to a directive."""
+    with open(unit, encoding="utf-8") as file:
+        lines = re.findall(rf"^{name}=(.*)$", file.read(), re.M)
+    return [word for line in lines for word in line.split()]
+
+
+def denied_calls(unit):
+    """What its SystemCallFilter= comes to; groups as systemd has them."""
+    calls, left = set(), [word.removeprefix("~") for word in
+                          unit_values(unit, "SystemCallFilter")]
+    assert left
+    while left:
+        word = left.pop()
+        if not word.startswith("@"):
+            calls.add(word)
+            continue
+        text = subprocess.run(
+            ["systemd-analyze", "syscall-filter", word], check=True,
+            capture_output=True, text=True).stdout
+        left += re.findall(r"^ +([@\w]+)$", text, re.M)
+    return calls
+
+
+def confined(unit, build_dir, program):
+    """PROGRAM as the unit confines it, in capabilities and calls."""
     names = ",".join("+" + name.removeprefix("CAP_").lower()
                      for name in sorted(unit_capabilities(unit)))
-    agent = make_agent(tree.url)
+    command = ["setpriv", "--inh-caps=-all",
+               f"--bounding-set=-all,{names}", "--no-new-privs",
+               f"{build_dir}/tests/integration/unit_filter"]
+    for call in sorted(denied_calls(unit)):
+        command += ["-d", call]
+    for family in unit_values(unit, "RestrictAddressFamilies"):
+        command += ["-f", str(int(getattr(socket, family)))]
+    assert unit_values(unit, "MemoryDenyWriteExecute") == ["yes"]
+    return [*command, "-e", "--", program]
+
+
+def test_denied_calls_are_denied(unit, build_dir):
+    """The test's own stand-in for systemd's filter does something."""
+    calls = denied_calls(unit)
+    assert {"chown", "mount", "ptrace", "io_uring_setup"} <= calls
+    assert not {"setresuid", "setfsuid", "bpf", "perf_event_open"} & calls
+    program = confined(unit, build_dir, "/usr/bin/python3")
+    code = ("import os, socket\n"
+            "for f in (lambda: os.chown('/tmp', 0, 0),\n"
+            "          lambda: socket.socket(socket.AF_PACKET)):\n"
+            "    try: f()\n"
+            "    except OSError as e: print(e.errno)\n")
+    done = subprocess.run([*program, "-c", code], check=True,
+                          capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "97"]
+
+
+def test_the_units_limits_leave_what_is_needed(unit, make_agent, tree, nats,
+                                               build_dir, work_dir, passer,
+                                               counter):
+    """Twice: the second time the workers' directories are theirs already."""
+    agent = make_agent(tree.url, nats.url)
     wrapper = os.path.join(work_dir, "agentd")
     with open(wrapper, "w", encoding="utf-8") as file:
-        file.write("#!/bin/sh\nexec setpriv --inh-caps=-all "
-                   f"--bounding-set=-all,{names} --no-new-privs "
-                   f"{agent.program}\n")
+        file.write("#!/bin/sh\numask 0077\nexec " + " ".join(
+            confined(unit, build_dir, agent.program)) + "\n")
     os.chmod(wrapper, 0o755)
     agent.program = wrapper
-    artifact = passer()
-    tree.publish(artifact)
+    artifacts = passer(), counter()
+    tree.publish(*artifacts)
     for _ in range(2):
         agent.start()
-        agent.wait_running(artifact)
+        agent.wait_running(*artifacts)
+        wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+                   lambda: f"healthy: {agent.get('/healthz')}")
         status, took = agent.stop()
         assert status == 0 and took < 5
+        for name, account in (("cache", "_aegis_fetch"),
+                              ("state/spool", "_aegis_telem")):
+            made = os.stat(os.path.join(agent.directory, name))
+            assert made.st_uid == pwd.getpwnam(account).pw_uid
+            assert stat.S_IMODE(made.st_mode) == 0o700
+    group = grp.getgrnam("aegisflux").gr_gid
+    agent.start()
+    made = os.stat(os.path.join(agent.directory, "control.sock"))
+    assert (made.st_gid, stat.S_IMODE(made.st_mode)) == (group, 0o660)
 
 
 @pytest.fixture(params=["path", "abstract"])
