@@ -48,6 +48,7 @@ struct batch {
 	int64_t born_ns;    /* on the boot clock */
 	uint32_t count;     /* of records */
 	unsigned int refs;  /* threads that read it beside its list */
+	bool hurry;         /* its ring fills: confirm it soon */
 	bool gone;          /* in no list: whoever lets go last frees it */
 	bool spooled;       /* on disk too: not the ring's business any more */
 	struct jsonbuf buf; /* the records */

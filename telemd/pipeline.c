@@ -18,6 +18,8 @@ pipeline_init(struct pipeline *p)
 	STAILQ_INIT(&p->notes);
 	STAILQ_INIT(&p->signals);
 	STAILQ_INIT(&p->replies);
+	/* What an earlier telemd left: the store thread will see. */
+	p->violations_spooled = true;
 	p->main_wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (p->main_wake == -1)
 		return -errno;
@@ -30,14 +32,39 @@ pipeline_init(struct pipeline *p)
 	return 0;
 }
 
+bool
+pipeline_is_behind_locked(const struct pipeline *p)
+{
+	const struct batch *oldest = TAILQ_FIRST(&p->memory);
+
+	return !p->connected || p->memory_bytes > PIPELINE_MEMORY_MAX / 2 ||
+	    (oldest != NULL &&
+		clock_boot_ns() - oldest->born_ns > PIPELINE_BEHIND_NS);
+}
+
+/* True: all before B has its place, and B needs none but memory. */
+static bool
+may_skip_store_locked(const struct pipeline *p, const struct batch *b)
+{
+	return b->class == EVENT_VIOLATION && TAILQ_EMPTY(&p->in) &&
+	    !p->placing && !p->violations_spooled &&
+	    !pipeline_is_behind_locked(p);
+}
+
 void
 pipeline_submit(struct pipeline *p, struct batch *b)
 {
 	b->born_ns = clock_boot_ns();
 	(void)pthread_mutex_lock(&p->mu);
-	TAILQ_INSERT_TAIL(&p->in, b, entry);
-	p->in_bytes += b->buf.len;
-	(void)pthread_cond_signal(&p->store_wake);
+	if (may_skip_store_locked(p, b)) {
+		pipeline_remember_locked(p, b);
+		p->placed = b->last_seq;
+		(void)pthread_cond_signal(&p->publish_wake);
+	} else {
+		TAILQ_INSERT_TAIL(&p->in, b, entry);
+		p->in_bytes += b->buf.len;
+		(void)pthread_cond_signal(&p->store_wake);
+	}
 	(void)pthread_mutex_unlock(&p->mu);
 }
 
@@ -166,28 +193,31 @@ pipeline_safe_locked(struct pipeline *p, struct batch *b)
 	    (struct ring_done){ b->ring, b->ring_position };
 }
 
-void
+bool
 pipeline_accept_locked(struct pipeline *p)
 {
+	uint64_t accepted = p->seen;
 	const struct batch *b;
 
-	if (p->unsafe == 0) {
-		p->accepted = p->seen;
-		return;
-	}
-	TAILQ_FOREACH (b, &p->memory, entry) {
-		if (b->class == EVENT_DURABLE && !b->spooled) {
-			if (b->event_number - 1 > p->accepted)
-				p->accepted = b->event_number - 1;
-			return;
+	if (p->unsafe > 0) {
+		TAILQ_FOREACH (b, &p->memory, entry) {
+			if (b->class != EVENT_DURABLE || b->spooled)
+				continue;
+			accepted = b->event_number - 1;
+			break;
 		}
 	}
+	if (accepted <= p->accepted)
+		return false;
+	p->accepted = accepted;
+	return true;
 }
 
 void
 pipeline_confirm(struct pipeline *p, uint64_t seq)
 {
 	struct batch *b;
+	bool news;
 
 	(void)pthread_mutex_lock(&p->mu);
 	p->confirmed = seq;
@@ -200,9 +230,11 @@ pipeline_confirm(struct pipeline *p, uint64_t seq)
 		else
 			b->gone = true;
 	}
-	pipeline_accept_locked(p);
+	news = pipeline_accept_locked(p);
 	(void)pthread_mutex_unlock(&p->mu);
-	pipeline_wake_main(p);
+	/* Rings that wait to be released are looked at by the clock. */
+	if (news)
+		pipeline_wake_main(p);
 }
 
 void

@@ -8,7 +8,9 @@
  * The main thread talks to agentd, reads rings, formats, and numbers events;
  * it never waits for a disk or a broker.  The store thread writes the spool
  * and syncs it.  The publisher talks to the broker and may wait for it as
- * long as it takes.
+ * long as it takes.  While the broker keeps up, violations need no spool:
+ * they go from main to the publisher at once, as each thread that is woken
+ * on the way costs as much as the formatting of fifty events.
  *
  * Every event has a sequence number, given in the order in which it was
  * taken on, and everything is delivered in the order of these numbers.  So
@@ -80,6 +82,10 @@ struct pipeline {
 
 	struct batch_list in; /* for the store thread */
 	size_t in_bytes;
+	bool placing; /* the store thread has some that have no place yet */
+	/* There may be violations in the spool, which go first.  The store
+	 * thread alone puts them there, and alone says that there are none. */
+	bool violations_spooled;
 	struct batch_list memory; /* for the publisher, by number */
 	size_t memory_bytes;
 	size_t volatile_bytes;
@@ -140,8 +146,11 @@ void pipeline_drop_locked(struct pipeline *p, struct batch *b);
 /* B is safe now, on disk or with the broker: its ring may go on. */
 void pipeline_safe_locked(struct pipeline *p, struct batch *b);
 
-/* Work out p->accepted anew. */
-void pipeline_accept_locked(struct pipeline *p);
+/* The broker does not keep up, or is away. */
+bool pipeline_is_behind_locked(const struct pipeline *p);
+
+/* Work out p->accepted anew.  True: there is something to tell agentd. */
+bool pipeline_accept_locked(struct pipeline *p);
 
 /* All up to SEQ is with the broker. */
 void pipeline_confirm(struct pipeline *p, uint64_t seq);

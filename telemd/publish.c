@@ -4,7 +4,13 @@
 #include "common/clock.h"
 
 /* Bytes between two round trips: what a stalled broker can hold up. */
-#define CHUNK_BYTES (4u << 20)
+#define CHUNK_BYTES (1u << 20)
+
+/*
+ * A round trip wakes three threads, so violations share one for as long as
+ * their rings have room: their delivery does not wait for it.
+ */
+#define CONFIRM_MS 100
 
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000
@@ -41,7 +47,8 @@ send_replies(struct publisher *pub)
 /*
  * The first batch in memory that is not published, held, and up to which
  * number everything has its place: what the spool holds beyond it may have
- * company that is still on its way.
+ * company that is still on its way.  These numbers are kept before anybody
+ * can see them.
  */
 static struct batch *
 hold_batch(struct publisher *pub, uint64_t *horizon)
@@ -59,6 +66,7 @@ hold_batch(struct publisher *pub, uint64_t *horizon)
 	if (b != NULL)
 		b->refs++;
 	(void)pthread_mutex_unlock(&p->mu);
+	(void)seqstate_store(pub->seqstate, *horizon + 1, 0, NULL);
 	return b;
 }
 
@@ -106,8 +114,18 @@ publish_record(struct publisher *pub, const struct record *r)
 	return rc;
 }
 
+/* BYTES were published, and must be confirmed: at once if in a HURRY. */
+static void
+note_published(struct publisher *pub, size_t bytes, bool hurry)
+{
+	if (pub->unconfirmed_bytes == 0)
+		pub->unconfirmed_since = clock_boot_ns();
+	pub->unconfirmed_bytes += bytes;
+	pub->hurry |= hurry;
+}
+
 static int
-publish_batch(struct publisher *pub, const struct batch *b, size_t *bytes)
+publish_batch(struct publisher *pub, const struct batch *b)
 {
 	const struct record *r;
 	size_t off = 0;
@@ -116,21 +134,21 @@ publish_batch(struct publisher *pub, const struct batch *b, size_t *bytes)
 	while (rc == 0 && (r = batch_next(b, &off)) != NULL)
 		if (r->seq > pub->published)
 			rc = publish_record(pub, r);
-	*bytes += b->buf.len;
+	note_published(
+	    pub, b->buf.len, b->hurry || b->class != EVENT_VIOLATION);
 	return rc;
 }
 
 /* Records of one stream, as long as none of another place comes before. */
 static int
-publish_stream(struct publisher *pub, enum spool_stream stream, uint64_t limit,
-    size_t *bytes)
+publish_stream(struct publisher *pub, enum spool_stream stream, uint64_t limit)
 {
 	const struct record *r;
 	int rc = 0;
 
-	while (rc == 0 && *bytes < CHUNK_BYTES &&
+	while (rc == 0 && pub->unconfirmed_bytes < CHUNK_BYTES &&
 	    (r = peek(pub, stream)) != NULL && r->seq < limit) {
-		*bytes += record_size(r);
+		note_published(pub, record_size(r), true);
 		rc = publish_record(pub, r);
 	}
 	return rc;
@@ -138,7 +156,7 @@ publish_stream(struct publisher *pub, enum spool_stream stream, uint64_t limit,
 
 /* From the place with the lowest number.  1: did; 0: there is nothing. */
 static int
-publish_lowest(struct publisher *pub, size_t *bytes)
+publish_lowest(struct publisher *pub)
 {
 	const struct record *r;
 	uint64_t horizon, seqs[SPOOL_STREAMS], memory, other;
@@ -158,9 +176,9 @@ publish_lowest(struct publisher *pub, size_t *bytes)
 	other = seqs[SPOOL_STREAMS - 1 - lowest];
 	if (seqs[lowest] < memory) {
 		rc = publish_stream(pub, (enum spool_stream)lowest,
-		    memory < other ? memory : other, bytes);
+		    memory < other ? memory : other);
 	} else if (b != NULL) {
-		rc = publish_batch(pub, b, bytes);
+		rc = publish_batch(pub, b);
 	} else {
 		/* All that has a place is published, or was dropped. */
 		if (horizon > pub->published)
@@ -178,6 +196,8 @@ rewind_to_flushed(struct publisher *pub)
 	int i;
 
 	pub->published = pub->flushed;
+	pub->unconfirmed_bytes = 0;
+	pub->hurry = false;
 	memset(pub->sent, 0, sizeof(pub->sent));
 	for (i = 0; i < SPOOL_STREAMS; i++)
 		pub->sources[i].off = pub->sources[i].len = 0;
@@ -234,15 +254,31 @@ confirm(struct publisher *pub)
 	}
 	(void)pthread_mutex_unlock(&p->mu);
 	pub->flushed = pub->published;
+	pub->unconfirmed_bytes = 0;
+	pub->hurry = false;
 	spool_confirm(pub->spool, pub->flushed);
 	/* What rings lost is counted with this. */
 	pipeline_confirm(p, pub->flushed);
 	(void)pthread_mutex_lock(&p->mu);
 	memcpy(dropped, p->dropped, sizeof(dropped));
 	(void)pthread_mutex_unlock(&p->mu);
-	/* A failure is said by the store thread, which writes it as well. */
-	if (seqstate_store(pub->seqstate, 0, pub->flushed, dropped) < 0)
-		pub->seqstate->failed = true;
+	(void)seqstate_store(pub->seqstate, 0, pub->flushed, dropped);
+}
+
+/* Milliseconds until what was published must be confirmed. */
+static unsigned int
+confirm_due_ms(struct publisher *pub)
+{
+	int64_t passed_ms;
+
+	if (pub->unconfirmed_bytes == 0)
+		return IDLE_WAIT_MS;
+	if (pub->hurry || pub->unconfirmed_bytes >= CHUNK_BYTES ||
+	    stopping(pub))
+		return 0;
+	passed_ms = (clock_boot_ns() - pub->unconfirmed_since) / NSEC_PER_MSEC;
+	return passed_ms < CONFIRM_MS ? (unsigned int)(CONFIRM_MS - passed_ms)
+				      : 0;
 }
 
 /* One round: publish, flush, confirm.  1: did something; 0: nothing to do. */
@@ -250,7 +286,6 @@ static int
 publish_round(struct publisher *pub)
 {
 	uint64_t epoch = broker_epoch(pub->broker);
-	size_t bytes = 0;
 	int r;
 
 	if (epoch != pub->epoch) {
@@ -259,10 +294,11 @@ publish_round(struct publisher *pub)
 	}
 	send_replies(pub);
 	do {
-		r = publish_lowest(pub, &bytes);
-	} while (r == 1 && bytes < CHUNK_BYTES);
-	if (r >= 0 && pub->published > pub->flushed) {
-		r = bytes > 0 ? await_broker(pub) : 0;
+		r = publish_lowest(pub);
+	} while (r == 1 && pub->unconfirmed_bytes < CHUNK_BYTES);
+	if (r >= 0 && pub->published > pub->flushed &&
+	    (pub->unconfirmed_bytes == 0 || confirm_due_ms(pub) == 0)) {
+		r = pub->unconfirmed_bytes > 0 ? await_broker(pub) : 0;
 		if (r == 0)
 			confirm(pub);
 		r = r == 0 ? 1 : r;
@@ -335,7 +371,7 @@ publish_run(void *arg)
 		if (r < 0)
 			back_off(pub, IDLE_WAIT_MS);
 		else if (r == 0)
-			idle(pub, IDLE_WAIT_MS);
+			idle(pub, confirm_due_ms(pub));
 	}
 	/* What is on its way gets a last chance. */
 	while (broker_is_connected(pub->broker) && publish_round(pub) == 1)

@@ -28,6 +28,9 @@ struct publisher {
 	uint64_t published; /* up to here, on the connection of: */
 	uint64_t epoch;
 	uint64_t flushed;              /* up to here, the broker has it */
+	size_t unconfirmed_bytes;      /* published after that, */
+	int64_t unconfirmed_since;     /* the first of them at this time, */
+	bool hurry;                    /* and some of them cannot wait */
 	uint64_t sent[EVENT_TYPE_MAX]; /* since the last flush */
 	uint64_t lost[EVENT_TYPE_MAX]; /* could not be read back */
 };

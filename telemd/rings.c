@@ -14,8 +14,8 @@
 #define TICK_FAST_USEC 1000
 
 /* A batch: at most so many events and so many bytes. */
-#define BATCH_EVENTS 1024
-#define BATCH_BYTES  (512u << 10)
+#define BATCH_EVENTS 256
+#define BATCH_BYTES  (128u << 10)
 
 /* What an event takes at first guess, over its fixed pieces. */
 #define EVENT_GUESS 384
@@ -269,6 +269,13 @@ fill_batch(struct telemd *t, struct program_ring *pr, struct batch *b)
 	return true;
 }
 
+/* Bytes that the kernel may not overwrite yet. */
+static uint64_t
+ring_used(const struct ring *r)
+{
+	return ring_unread(r) + r->position - ring_released(r);
+}
+
 /* A batch with room for what is there: growing it would copy it. */
 static struct batch *
 new_batch(const struct program_ring *pr)
@@ -278,8 +285,8 @@ new_batch(const struct program_ring *pr)
 	size_t each = EVENT_GUESS + sizeof(struct record) +
 	    pr->format.data_head.len + pr->format.metadata_head.len;
 
-	if (count > BATCH_EVENTS)
-		count = BATCH_EVENTS;
+	if (count > BATCH_BYTES / each)
+		count = BATCH_BYTES / each + 1;
 	if (b != NULL && !jsonbuf_reserve(&b->buf, count * each)) {
 		batch_free(b);
 		return NULL;
@@ -308,6 +315,7 @@ read_ring(struct telemd *t, struct program_ring *pr)
 		}
 		b->ring = pr->key;
 		b->ring_position = pr->submitted = pr->ring.position;
+		b->hurry = ring_used(&pr->ring) > pr->ring.size / 8;
 		pipeline_submit(&t->pipeline, b);
 		any = true;
 	} while (full);
@@ -345,11 +353,13 @@ handle_tick(evutil_socket_t fd, short what, void *arg)
 	bool busy = false, fast = false;
 
 	rs->ticking = false;
+	rings_release(t);
 	rs->now_ns = clock_boot_ns();
 	rs->wall_offset_ns = clock_wall_ns() - rs->now_ns;
 	for (pr = TAILQ_FIRST(&rs->list); pr != NULL; pr = next) {
 		next = TAILQ_NEXT(pr, entry);
-		fast |= ring_unread(&pr->ring) > pr->ring.size / 8;
+		fast |= ring_unread(&pr->ring) > pr->ring.size / 8 ||
+		    ring_used(&pr->ring) > pr->ring.size / 2;
 		ratelimit_refill(&pr->limit, rs->now_ns);
 		busy |= read_ring(t, pr);
 		release_rest(pr);

@@ -114,14 +114,29 @@ seqstate_store(struct seqstate *st, uint64_t next_seq, uint64_t confirmed,
 	if (st->fd == -1)
 		return 0;
 	(void)pthread_mutex_lock(&st->mu);
+	if (next_seq <= st->r.next_seq && confirmed == 0 && dropped == NULL &&
+	    st->r.clean == 0 && st->error == 0)
+		goto known;
 	st->r.clean = 0;
-	if (next_seq != 0)
-		st->r.next_seq = next_seq;
+	st->r.next_seq = max_u64(st->r.next_seq, next_seq);
 	if (confirmed != 0)
 		st->r.confirmed = confirmed;
 	if (dropped != NULL)
 		memcpy(st->r.dropped, dropped, sizeof(st->r.dropped));
 	r = write_record(st);
+	st->error = r;
+known:
+	(void)pthread_mutex_unlock(&st->mu);
+	return r;
+}
+
+int
+seqstate_error(struct seqstate *st)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&st->mu);
+	r = st->error;
 	(void)pthread_mutex_unlock(&st->mu);
 	return r;
 }

@@ -32,8 +32,8 @@ struct seqstate_record {
 
 struct seqstate {
 	pthread_mutex_t mu;
-	int fd;      /* -1: nothing is kept */
-	bool failed; /* said already */
+	int fd;    /* -1: nothing is kept */
+	int error; /* of the last write, -errno; 0: none */
 	struct seqstate_record r;
 };
 
@@ -63,9 +63,15 @@ void seqstate_init(struct seqstate *st);
  */
 int seqstate_open(struct seqstate *st, int dir, bool *found) _must_check_;
 
-/* The given values are from now on so; 0 keeps one.  -errno of the write. */
+/*
+ * The given values are from now on so; 0 or NULL keeps one, and a number never
+ * goes back.  -errno of the write, which seqstate_error() tells as well.
+ */
 int seqstate_store(struct seqstate *st, uint64_t next_seq, uint64_t confirmed,
-    const uint64_t *dropped) _must_check_;
+    const uint64_t *dropped);
+
+/* What the last write came to, by whichever thread: 0 or -errno. */
+int seqstate_error(struct seqstate *st) _must_check_;
 
 /* telemd ends in order: nothing is unsure. */
 void seqstate_close(struct seqstate *st, bool clean);

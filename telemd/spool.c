@@ -29,7 +29,7 @@ static void
 add_segment(struct spool *sp, enum spool_stream stream, struct segment *s)
 {
 	TAILQ_INSERT_TAIL(&sp->streams[stream].segments, s, entry);
-	sp->bytes += s->size;
+	(void)__atomic_add_fetch(&sp->bytes, s->size, __ATOMIC_RELAXED);
 }
 
 /* Take a segment away with its file. */
@@ -39,7 +39,7 @@ remove_segment(struct spool *sp, enum spool_stream stream, struct segment *s)
 	if (sp->streams[stream].reading == s)
 		sp->streams[stream].reading = NULL;
 	TAILQ_REMOVE(&sp->streams[stream].segments, s, entry);
-	sp->bytes -= s->size;
+	(void)__atomic_sub_fetch(&sp->bytes, s->size, __ATOMIC_RELAXED);
 	segment_free(s, sp->dir);
 }
 
@@ -89,7 +89,8 @@ recover_segment(struct spool *sp, const char *name, uint64_t confirmed)
 	}
 	segment_count(s, counts);
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
-		sp->records += counts[i];
+		(void)__atomic_add_fetch(
+		    &sp->records, counts[i], __ATOMIC_RELAXED);
 	add_segment(sp, (enum spool_stream)stream, s);
 }
 
@@ -156,7 +157,8 @@ drop_oldest(struct spool *sp, enum spool_stream stream, uint64_t *dropped)
 	segment_count(s, counts);
 	for (i = 0; i < EVENT_TYPE_MAX; i++) {
 		dropped[i] += counts[i];
-		sp->records -= counts[i];
+		(void)__atomic_sub_fetch(
+		    &sp->records, counts[i], __ATOMIC_RELAXED);
 	}
 	remove_segment(sp, stream, s);
 	return true;
@@ -200,8 +202,8 @@ append_locked(struct spool *sp, struct batch *b, uint64_t *dropped)
 	    (enum event_type)first->type, b->last_seq);
 	if (r < 0)
 		return r;
-	sp->bytes += b->buf.len;
-	sp->records += b->count;
+	(void)__atomic_add_fetch(&sp->bytes, b->buf.len, __ATOMIC_RELAXED);
+	(void)__atomic_add_fetch(&sp->records, b->count, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -343,7 +345,8 @@ spool_confirm(struct spool *sp, uint64_t seq)
 	(void)pthread_mutex_lock(&sp->mu);
 	for (i = 0; i < SPOOL_STREAMS; i++) {
 		while ((s = TAILQ_FIRST(&sp->streams[i].segments)) != NULL) {
-			sp->records -= segment_confirm(s, seq);
+			(void)__atomic_sub_fetch(&sp->records,
+			    segment_confirm(s, seq), __ATOMIC_RELAXED);
 			if (!segment_is_done(s))
 				break;
 			/* The last one is emptied by time, not by removal:
@@ -373,10 +376,10 @@ spool_is_empty(struct spool *sp, enum spool_stream stream)
 void
 spool_usage(struct spool *sp, uint64_t *bytes, uint64_t *records)
 {
-	(void)pthread_mutex_lock(&sp->mu);
-	*bytes = sp->bytes;
-	*records = sp->records;
-	(void)pthread_mutex_unlock(&sp->mu);
+	/* Without the lock: the main thread asks, who holds it may be writing
+	 * to a disk that stalls. */
+	*bytes = __atomic_load_n(&sp->bytes, __ATOMIC_RELAXED);
+	*records = __atomic_load_n(&sp->records, __ATOMIC_RELAXED);
 }
 
 int

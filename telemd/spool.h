@@ -27,8 +27,8 @@ struct spool {
 	int dir; /* -1: there is no spool */
 	uint64_t max_bytes;
 	uint32_t segment_bytes;
-	uint64_t bytes;   /* of all segments */
-	uint64_t records; /* that wait */
+	uint64_t bytes;   /* of all segments; atomic, as is */
+	uint64_t records; /* what waits */
 	struct {
 		struct segment_list segments;
 		struct segment *reading; /* NULL: begin at the head */

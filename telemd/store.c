@@ -24,6 +24,14 @@ say_failure(struct store *st, int r)
 		    "until NATS has them");
 }
 
+static void
+say_spooled(struct pipeline *p, bool violations)
+{
+	(void)pthread_mutex_lock(&p->mu);
+	p->violations_spooled = violations;
+	(void)pthread_mutex_unlock(&p->mu);
+}
+
 /* Append to the spool; drops and failures are counted and said. */
 static int
 append(struct store *st, struct batch *b)
@@ -32,6 +40,8 @@ append(struct store *st, struct batch *b)
 	uint64_t dropped[EVENT_TYPE_MAX] = { 0 }, any = 0;
 	int i, r;
 
+	if (b->class == EVENT_VIOLATION)
+		say_spooled(p, true);
 	r = spool_append(st->spool, b, dropped);
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
 		any += dropped[i];
@@ -52,22 +62,12 @@ append(struct store *st, struct batch *b)
 }
 
 static bool
-is_behind_locked(struct pipeline *p)
-{
-	const struct batch *oldest = TAILQ_FIRST(&p->memory);
-
-	return !p->connected || p->memory_bytes > PIPELINE_MEMORY_MAX / 2 ||
-	    (oldest != NULL &&
-		clock_boot_ns() - oldest->born_ns > PIPELINE_BEHIND_NS);
-}
-
-static bool
 is_behind(struct pipeline *p)
 {
 	bool behind;
 
 	(void)pthread_mutex_lock(&p->mu);
-	behind = is_behind_locked(p);
+	behind = pipeline_is_behind_locked(p);
 	(void)pthread_mutex_unlock(&p->mu);
 	return behind;
 }
@@ -190,6 +190,7 @@ place_violations(struct store *st, struct batch *b)
 	int r;
 
 	if (!is_behind(p) && spool_is_empty(st->spool, SPOOL_VIOLATIONS)) {
+		say_spooled(p, false);
 		remember(p, b);
 		return;
 	}
@@ -246,7 +247,7 @@ place_group(struct store *st, struct batch_list *group)
 {
 	struct pipeline *p = st->pipeline;
 	uint64_t last_seq = 0, number = 0, dropped[EVENT_TYPE_MAX];
-	bool sync = false;
+	bool sync = false, news;
 	struct batch *b;
 	int r;
 
@@ -270,6 +271,7 @@ place_group(struct store *st, struct batch_list *group)
 	(void)pthread_mutex_lock(&p->mu);
 	if (last_seq != 0)
 		p->placed = last_seq;
+	p->placing = false;
 	(void)pthread_cond_signal(&p->publish_wake);
 	(void)pthread_mutex_unlock(&p->mu);
 	r = sync ? spool_sync(st->spool) : 0;
@@ -278,9 +280,10 @@ place_group(struct store *st, struct batch_list *group)
 	(void)pthread_mutex_lock(&p->mu);
 	if (number > p->seen)
 		p->seen = number;
-	pipeline_accept_locked(p);
+	news = pipeline_accept_locked(p);
 	(void)pthread_mutex_unlock(&p->mu);
-	pipeline_wake_main(p);
+	if (news)
+		pipeline_wake_main(p);
 }
 
 /* Time has passed: what waits too long in memory goes to disk. */
@@ -289,9 +292,14 @@ tick(struct store *st)
 {
 	struct pipeline *p = st->pipeline;
 	unsigned int unsafe;
+	bool news;
+	int r;
 
 	if (st->spool->dir == -1)
 		return;
+	r = seqstate_error(st->seqstate);
+	if (r < 0)
+		say_failure(st, r);
 	if (is_behind(p) && move_to_spool(st, EVENT_VIOLATION) == -EDQUOT)
 		return;
 	(void)pthread_mutex_lock(&p->mu);
@@ -301,9 +309,10 @@ tick(struct store *st)
 	    spool_sync(st->spool) < 0)
 		return;
 	(void)pthread_mutex_lock(&p->mu);
-	pipeline_accept_locked(p);
+	news = pipeline_accept_locked(p);
 	(void)pthread_mutex_unlock(&p->mu);
-	pipeline_wake_main(p);
+	if (news)
+		pipeline_wake_main(p);
 }
 
 void *
@@ -321,6 +330,7 @@ store_run(void *arg)
 			pipeline_wait_locked(p, &p->store_wake, TICK_MS);
 		TAILQ_CONCAT(&group, &p->in, entry);
 		p->in_bytes = 0;
+		p->placing = !TAILQ_EMPTY(&group);
 		stop = p->stop && TAILQ_EMPTY(&group);
 		(void)pthread_mutex_unlock(&p->mu);
 		if (!TAILQ_EMPTY(&group))

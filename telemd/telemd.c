@@ -257,6 +257,7 @@ telemd_stop(struct worker *w)
 		/* A broker or a disk that does not answer keeps nobody. */
 		t->stuck = !join_threads(t);
 		events_report_accepted(t);
+		rings_release(t);
 	}
 	if (t->wake_event != NULL)
 		event_free(t->wake_event);
