@@ -184,16 +184,23 @@ check_nats_one(const char *s, const char **what)
 	return 0;
 }
 
+_Static_assert(AEGIS_NATS_URLS == 8, "the text below says so");
+
 static int
 check_nats_url(const char *s, const char **what)
 {
 	_cleanup_free_ char *copy = strdup(s);
 	char *one, *next = copy;
+	unsigned int n = 0;
 	int r;
 
 	if (copy == NULL)
 		return wrong(what, "no memory");
 	while ((one = strsep(&next, ",")) != NULL) {
+		if (++n > AEGIS_NATS_URLS)
+			return wrong(what,
+			    "must be at most 8 URLs: the servers tell of the "
+			    "others of their cluster");
 		r = check_nats_one(one, what);
 		if (r < 0)
 			return r;

@@ -18,6 +18,7 @@
 #define AEGIS_ERROR_SIZE     4096 /* every problem of one artifact */
 #define AEGIS_REASON_SIZE    256  /* why somebody asked for a rollback */
 #define AEGIS_SHA256_SIZE    32
+#define AEGIS_NATS_URLS      8 /* servers in AGENT_NATS_URL */
 
 /* CONTRACT 2. */
 #define AEGIS_LIST_MAX       (8u << 20) /* registry list, JSON bytes */

@@ -13,12 +13,10 @@
 #include "common/msg.h"
 #include "telemd/pipeline.h"
 
-#define BROKER_URLS_MAX 16
-
 struct broker {
 	struct pipeline *pipeline;
 	char *url_text; /* the configured list, cut at its commas */
-	const char *urls[BROKER_URLS_MAX];
+	const char *urls[AEGIS_NATS_URLS];
 	int url_count;
 	char host_id[AEGIS_ID_SIZE];
 	char stream[AEGIS_ID_SIZE];

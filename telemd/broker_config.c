@@ -35,7 +35,7 @@ broker_set_urls(struct broker *b, const char *urls, size_t len)
 		return -ENOMEM;
 	for (p = strtok_r(b->url_text, ", \n", &save); p != NULL;
 	     p = strtok_r(NULL, ", \n", &save)) {
-		if (b->url_count == BROKER_URLS_MAX)
+		if (b->url_count == AEGIS_NATS_URLS)
 			return -E2BIG;
 		b->urls[b->url_count++] = p;
 	}

@@ -127,6 +127,9 @@ START_TEST (defaults_are_the_contract) {
 }
 END_TEST
 
+#define THREE_SERVERS "nats://a,nats://b,nats://c"
+#define NINE_SERVERS  THREE_SERVERS "," THREE_SERVERS "," THREE_SERVERS
+
 static const struct {
 	const char *name;
 	const char *good;
@@ -182,7 +185,7 @@ static const struct {
 	{ "AGENT_ROLLBACK_SIGNAL_KEY", ED25519_DER, { "x" } },
 	{ "AGENT_NATS_URL", "nats://u:p@a:1,tls://[::1]:4222",
 	    { "a:4222", "nats://", "nats://a,b", "http://a", "nats://a/x",
-		"nats://a, tls://b" } },
+		"nats://a, tls://b", NINE_SERVERS } },
 	{ "AGENT_TELEMETRY_SUBJECT", "a.b-c",
 	    { "a..b", ".a", "a.", "a.*", ">", "a b" } },
 	{ "AGENT_NATS_STREAM", "EVENTS", { "a.b", "a b", "*" } },
