@@ -87,7 +87,10 @@ act(struct agent *agent, const struct action *action)
 		return;
 	if (a->custody == NULL)
 		a->custody = custody_new();
-	agent->snapshot_dirty = true;
+	/* Samples come in hundreds, and are shown when the last one is in. */
+	if (action->type != ACT_EVENT ||
+	    action->event != EVENT_PROGRAM_TELEMETRY)
+		agent->snapshot_dirty = true;
 	switch (action->type) {
 	case ACT_FETCH:
 		fetch(agent, a);
@@ -122,6 +125,10 @@ arm_deadline(struct agent *agent)
 
 	if (keys_end < at)
 		at = keys_end;
+	/* Each message comes by here, and few change it. */
+	if (at == agent->armed_boot_ns)
+		return;
+	agent->armed_boot_ns = at;
 	if (at != INT64_MAX) {
 		when.it_value.tv_sec = (time_t)(at / NSEC_PER_SEC);
 		when.it_value.tv_nsec = (long)(at % NSEC_PER_SEC);
@@ -139,6 +146,7 @@ save(struct agent *agent)
 	if (!agent->state_dirty)
 		return;
 	agent->state_dirty = false;
+	agent->saved_event_seq = agent->state.next_event_seq;
 	r = state_save(agent->state_dir, &agent->state);
 	if (r < 0 && !agent->state_failing)
 		log_error("cannot write the state to %s: %s; it is kept in "

@@ -86,7 +86,8 @@ struct agent {
 	char kernel_release[65];
 	char architecture[32];
 	/* Timers and signals. */
-	int deadline_timer; /* timerfd on CLOCK_BOOTTIME */
+	int deadline_timer;    /* timerfd on CLOCK_BOOTTIME, */
+	int64_t armed_boot_ns; /* set to this; 0: to nothing yet */
 	struct event *deadline_event;
 	struct event *sample_event;
 	struct event *heartbeat_event;
@@ -97,6 +98,7 @@ struct agent {
 	uint64_t sample_round;
 	uint32_t probe_round; /* peer_probe.c */
 	uint64_t snapshot_generation;
+	uint64_t saved_event_seq; /* state.next_event_seq as last written */
 	bool state_dirty;
 	bool state_failing; /* the last write failed */
 	bool acting;        /* agent_act() is at work */

@@ -31,6 +31,7 @@ handle_deadline(evutil_socket_t fd, short what, void *arg)
 	struct agent *agent = arg;
 	uint64_t count;
 
+	agent->armed_boot_ns = 0; /* it has fired */
 	peer_verify_check_keys(agent);
 	if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
 		fleet_tick(&agent->fleet, moment_now());
@@ -55,7 +56,9 @@ handle_sample(evutil_socket_t fd, short what, void *arg)
 	links_check(agent);
 	peer_bpf_sample(agent);
 	renew_tokens(agent);
-	agent->snapshot_dirty = true;
+	/* Else when the last sample is in. */
+	if (proc_channel(agent, PROC_BPF) == NULL)
+		agent->snapshot_dirty = true;
 	agent_act(agent);
 }
 

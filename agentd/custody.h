@@ -74,6 +74,8 @@ struct custody {
 	int progs[LOADPLAN_MAX_PROGS];
 	uint32_t prog_ids[LOADPLAN_MAX_PROGS];
 	uint8_t prog_tags[LOADPLAN_MAX_PROGS][8];
+	/* The kernel confirmed both, which cannot change (peer_links.c). */
+	bool prog_confirmed[LOADPLAN_MAX_PROGS];
 	int maps[LOADPLAN_MAX_MAPS];
 	struct custody_link *links;
 	struct probes *probes; /* while it is being loaded; or NULL */

@@ -236,7 +236,6 @@ events_add(struct agent *agent, const struct action *act)
 		verifier_log = a->custody->verifier_log;
 	log_event(&event);
 	send_event(agent, &event, verifier_log);
-	agent->snapshot_dirty = true;
 }
 
 void

@@ -236,6 +236,7 @@ handle_prog(struct imsg *m, void *ctx)
 		return -EINVAL;
 	a->custody->progs[prog->index] = imsg_take_fd(m);
 	a->custody->prog_ids[prog->index] = prog->prog_id;
+	a->custody->prog_confirmed[prog->index] = false;
 	memcpy(
 	    a->custody->prog_tags[prog->index], prog->tag, sizeof(prog->tag));
 	return 0;

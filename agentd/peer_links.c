@@ -266,6 +266,31 @@ leave(struct agent *agent, struct artifact *a, struct custody_link *link,
 	report(agent, a, "drift", text);
 }
 
+/*
+ * What the kernel says of a link, and of the program that we hold.  Id and
+ * tag of a program are its own for as long as somebody holds it: asked for
+ * once, and from then on the id that the link shows stands for both.
+ */
+static int
+look_at(
+    struct custody *c, const struct custody_link *link, struct link_seen *seen)
+{
+	uint32_t prog = c->loadplan.attaches[link->attach].prog;
+	int r;
+
+	if (c->prog_confirmed[prog]) {
+		r = linkinfo_read(link->fd, -1, seen);
+		seen->held_id = c->prog_ids[prog];
+		memcpy(seen->tag, c->prog_tags[prog], sizeof(seen->tag));
+		return r;
+	}
+	r = linkinfo_read(link->fd, c->progs[prog], seen);
+	c->prog_confirmed[prog] = r == 0 &&
+	    seen->held_id == c->prog_ids[prog] &&
+	    memcmp(seen->tag, c->prog_tags[prog], sizeof(seen->tag)) == 0;
+	return r;
+}
+
 /* False: the link is no more. */
 static bool
 check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
@@ -279,8 +304,7 @@ check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
 	/* Others are not detached but by closing them. */
 	if (method != METHOD_LINK_IFINDEX && method != METHOD_LINK_CGROUP)
 		return true;
-	if (linkinfo_read(link->fd,
-		c->progs[c->loadplan.attaches[link->attach].prog], &seen) < 0)
+	if (look_at(c, link, &seen) < 0)
 		return true;
 	switch (follow_drift(&agent->interfaces, c, link, &seen, &what)) {
 	case DRIFT_NONE:

@@ -13,16 +13,25 @@
 #include "agentd/secrets.h"
 #include "common/log.h"
 
+/* Less than what telemd leaves out without a spool (its UNKEPT_SEQS). */
+#define EVENT_SEQ_STRIDE 4096
+
 static int
 handle_accepted(struct imsg *m, void *ctx)
 {
 	const struct msg_event_accepted *accepted = msg_get_EVENT_ACCEPTED(m);
 	struct agent *agent = ctx;
 
-	if (accepted->next_seq > agent->state.next_event_seq) {
+	if (accepted->next_seq > agent->state.next_event_seq)
 		agent->state.next_event_seq = accepted->next_seq;
+	/*
+	 * telemd keeps the number with its spool; ours is for when that is
+	 * lost, or there is none and the number runs far ahead.  Not worth two
+	 * fsync(2) for each sample of each program.
+	 */
+	if (agent->state.next_event_seq >=
+	    agent->saved_event_seq + EVENT_SEQ_STRIDE)
 		agent->state_dirty = true;
-	}
 	if (events_accepted(agent->events, m->id) < 0)
 		return -EINVAL;
 	events_pump(agent);

@@ -3,6 +3,7 @@
  * The snapshot: what apid and aegisctl may show, as of now.
  */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "aegis_config.h"
 #include "agentd/agent.h"
@@ -17,17 +18,20 @@ struct buffer {
 };
 
 static void
+reserve(struct buffer *b, size_t len)
+{
+	if (len <= b->room - b->len)
+		return;
+	b->room = (b->room + len) * 2;
+	b->bytes = realloc(b->bytes, b->room);
+	if (b->bytes == NULL)
+		fatal("out of memory");
+}
+
+static void
 append(struct buffer *b, const void *data, size_t len)
 {
-	size_t room;
-
-	if (len > b->room - b->len) {
-		room = (b->room + len) * 2;
-		b->bytes = realloc(b->bytes, room);
-		if (b->bytes == NULL)
-			fatal("out of memory");
-		b->room = room;
-	}
+	reserve(b, len);
 	if (len > 0)
 		memcpy(b->bytes + b->len, data, len);
 	b->len += len;
@@ -56,14 +60,27 @@ add_text(struct builder *b, const void *data, size_t len)
 	return t;
 }
 
+/*
+ * What a memfd holds.  Read, not mapped: there is one for each program and
+ * snapshot, and what unmapping costs on all processors is more than a copy.
+ */
 static struct snapshot_text
 add_memfd(struct builder *b, int fd, size_t max)
 {
-	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+	struct snapshot_text t = { .off = (uint32_t)b->data.len };
+	struct stat st;
+	ssize_t n;
 
-	if (fd < 0 || memfd_map(fd, max, &map) < 0)
-		return add_text(b, NULL, 0);
-	return add_text(b, map.data, map.len);
+	if (fd < 0 || fstat(fd, &st) == -1 || st.st_size <= 0 ||
+	    (size_t)st.st_size > max)
+		return t;
+	reserve(&b->data, (size_t)st.st_size);
+	n = pread(fd, b->data.bytes + b->data.len, (size_t)st.st_size, 0);
+	if (n > 0) {
+		t.len = (uint32_t)n;
+		b->data.len += (size_t)n;
+	}
+	return t;
 }
 
 static void

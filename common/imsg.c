@@ -38,6 +38,7 @@ struct imsg_out {
 
 struct imsg_channel {
 	int fd;
+	uint32_t pid; /* ours: for headers */
 	enum proc_role self;
 	enum proc_role peer;
 	const imsg_handler *handlers;
@@ -384,6 +385,7 @@ imsg_open(struct imsg_channel **out, struct event_base *base, int fd,
 	}
 	TAILQ_INIT(&ch->queue);
 	ch->fd = fd;
+	ch->pid = (uint32_t)getpid();
 	ch->self = self;
 	ch->peer = peer;
 	ch->handlers = handlers;
@@ -411,7 +413,7 @@ imsg_send(struct imsg_channel *ch, uint32_t type, uint64_t id, const void *data,
 		.type = type,
 		.len = (uint32_t)len,
 		.id = id,
-		.pid = (uint32_t)getpid(),
+		.pid = ch != NULL ? ch->pid : 0,
 	};
 	struct imsg_out *out;
 	int r;
