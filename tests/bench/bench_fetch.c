@@ -23,6 +23,7 @@
 #include "common/memfd.h"
 #include "common/msg.h"
 #include "common/sandbox.h"
+#include "figures.h"
 
 #define BODY_SIZE  1000000
 #define ROUNDS_MAX 2000
@@ -131,19 +132,10 @@ take(char *data, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	const int64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
 static double
 median_us(int64_t *ns, unsigned int n)
 {
-	qsort(ns, n, sizeof(*ns), compare);
-	return (double)ns[n / 2] / 1000;
+	return figures_median(ns, n) / 1000;
 }
 
 static CURL *

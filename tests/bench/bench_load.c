@@ -20,8 +20,7 @@
 
 #include "common/clock.h"
 #include "fake_agentd.h"
-
-#define REPEATS 20
+#include "figures.h"
 
 struct subject {
 	const char *what;
@@ -30,21 +29,6 @@ struct subject {
 	const char *target; /* both here are raw tracepoints */
 	const char *path;
 };
-
-static int
-compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median_ms(int64_t *ns)
-{
-	qsort(ns, REPEATS, sizeof(*ns), compare);
-	return (double)ns[REPEATS / 2] / 1e6;
-}
 
 static int
 quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -109,13 +93,6 @@ by_bpfd(const struct subject *s, int64_t *load, int64_t *round, int64_t *unload)
 }
 
 static void
-print(const char *what, const char *which, double bare_ms, double our_ms)
-{
-	(void)printf("%-14s %-22s libbpf %7.2f ms, agent %7.2f ms: %.2fx\n",
-	    what, which, bare_ms, our_ms, our_ms / bare_ms);
-}
-
-static void
 measure(const struct subject *s)
 {
 	int64_t bare_load[REPEATS], bare_unload[REPEATS];
@@ -127,11 +104,14 @@ measure(const struct subject *s)
 		bare(s, &bare_load[i], &bare_unload[i]);
 		by_bpfd(s, &our_load[i], &our_round[i], &our_unload[i]);
 	}
-	ms = median_ms(bare_load);
-	print(s->what, "load+attach:", ms, median_ms(our_load));
-	print(s->what, "  and messages:", ms, median_ms(our_round));
-	print(
-	    s->what, "detach:", median_ms(bare_unload), median_ms(our_unload));
+	ms = figures_median_ms(bare_load);
+	figures_print_ratio(s->what, "load+attach:", "libbpf", ms, "agent",
+	    figures_median_ms(our_load));
+	figures_print_ratio(s->what, "  and messages:", "libbpf", ms, "agent",
+	    figures_median_ms(our_round));
+	figures_print_ratio(s->what, "detach:", "libbpf",
+	    figures_median_ms(bare_unload), "agent",
+	    figures_median_ms(our_unload));
 }
 
 int

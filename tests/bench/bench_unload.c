@@ -28,8 +28,8 @@
 
 #include "agentd/custody.h"
 #include "common/clock.h"
+#include "figures.h"
 
-#define REPEATS  20
 #define LOOPBACK 1 /* its ifindex in every network namespace */
 
 struct bench {
@@ -72,21 +72,6 @@ static const struct subject {
 	{ "cgroup", "k_CGROUP_CONNECT4", attach_cgroup },
 	{ "xdp", "k_XDP", attach_xdp },
 };
-
-static int
-compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median_ms(int64_t *ns)
-{
-	qsort(ns, REPEATS, sizeof(*ns), compare);
-	return (double)ns[REPEATS / 2] / 1e6;
-}
 
 static struct bpf_link *
 attach(const struct bench *b, const struct subject *s, uint32_t *id)
@@ -163,13 +148,6 @@ by_agentd(
 }
 
 static void
-print(const char *kind, const char *which, double bare_ms, double our_ms)
-{
-	(void)printf("%-7s %-13s libbpf %7.3f ms, agent %7.3f ms: %.2fx\n",
-	    kind, which, bare_ms, our_ms, our_ms / bare_ms);
-}
-
-static void
 measure(struct bench *b, const struct subject *s)
 {
 	int64_t bare_ns[REPEATS], gone_ns[REPEATS], told_ns[REPEATS];
@@ -180,9 +158,11 @@ measure(struct bench *b, const struct subject *s)
 		bare_ns[i] = bare(b, s);
 		by_agentd(b, s, &gone_ns[i], &told_ns[i]);
 	}
-	bare_ms = median_ms(bare_ns);
-	print(s->kind, "unload:", bare_ms, median_ms(gone_ns));
-	print(s->kind, "  and told:", bare_ms, median_ms(told_ns));
+	bare_ms = figures_median_ms(bare_ns);
+	figures_print_ratio(s->kind, "unload, until gone:", "libbpf", bare_ms,
+	    "agent", figures_median_ms(gone_ns));
+	figures_print_ratio(s->kind, "  until agentd knows:", "libbpf", bare_ms,
+	    "agent", figures_median_ms(told_ns));
 }
 
 static void

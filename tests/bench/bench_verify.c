@@ -17,10 +17,10 @@
 
 #include "common/clock.h"
 #include "common/memfd.h"
+#include "figures.h"
 #include "verifyd/signature.h"
 #include "verifyd/unpack.h"
 
-#define REPEATS     20
 #define OBJECT_LEN  (4900u << 10)
 #define PACKED_ROOM (8u << 20)
 #define BOUND       1.3
@@ -191,21 +191,6 @@ hop_ns(const void *object)
 	return cpu_ns() - start;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median_ms(int64_t *ns)
-{
-	qsort(ns, REPEATS, sizeof(*ns), compare);
-	return (double)ns[REPEATS / 2] / 1e6;
-}
-
 static void
 run(struct bench *b, const char *name, EVP_PKEY *key, const EVP_MD *md)
 {
@@ -223,9 +208,9 @@ run(struct bench *b, const char *name, EVP_PKEY *key, const EVP_MD *md)
 		ours[i] = ours_ns(b);
 		hop[i] = hop_ns(object);
 	}
-	bare_ms = median_ms(bare);
-	ours_ms = median_ms(ours);
-	hop_ms = median_ms(hop);
+	bare_ms = figures_median_ms(bare);
+	ours_ms = figures_median_ms(ours);
+	hop_ms = figures_median_ms(hop);
 	ratio = (ours_ms - hop_ms) / bare_ms;
 	(void)printf("verify+unpack %zu bytes, %s: bare %.2f ms, verifyd "
 		     "%.2f ms, of which the hop %.2f ms, ratio without it "
