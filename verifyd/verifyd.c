@@ -39,6 +39,9 @@ handle_config(struct imsg *m, void *ctx)
 	    config->parameters_policy > PARAMETERS_ANY ||
 	    config->may_inspect > 1 || config->cpu_limit_sec > 3600)
 		return -EINVAL;
+	/* Whose verifyd it is does not change in its life. */
+	if (v->configured && config->may_inspect != v->config.may_inspect)
+		return -EPERM;
 	v->config = *config;
 	v->configured = true;
 	return 0;

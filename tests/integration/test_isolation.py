@@ -220,7 +220,9 @@ NOT_OURS = "not this peer's message"
 SENDS = {
     "registry": ("VAULT_KEYS", "VERIFY_DONE", "LOAD_LINK", "FETCH_POLL"),
     "vault": ("FETCH_LIST", "FETCH_DONE", "VERIFY_DONE", "SECRET"),
-    "verifyd": ("FETCH_LIST", "LOAD_PROG", "VAULT_KEYS", "VERIFY_KEYS"),
+    # VERIFY_INSPECT and what it answers are between aegisctl and its own.
+    "verifyd": ("FETCH_LIST", "LOAD_PROG", "VAULT_KEYS", "VERIFY_KEYS",
+                "VERIFY_INSPECT"),
     "apid": ("CTL_REQUEST", "SIGNAL_ROLLBACK", "API_SNAPSHOT"),
     "telemd": ("FETCH_LIST", "LOAD_DONE", "API_STATE", "SPAWN_STARTED"),
 }
@@ -287,6 +289,13 @@ def test_results_that_are_none(agent, stage, signed, tree, orders):
              lambda: tree.publish(signed()))
     for name in agent.programs():
         assert agent.status_of(name) != "failed"
+
+
+def test_descriptions_are_aegisctls(agent, stage, signed, tree):
+    """verifyd may write them, but agentd never asked for one."""
+    breaches(agent, stage, "verifyd",
+             [("with nonsense VERIFY_DESCRIPTION", "not expected here")],
+             lambda: tree.publish(signed()))
 
 
 def test_an_object_that_is_none(agent, stage, signed, tree):

@@ -474,6 +474,39 @@ def test_unsealed_bytes_end_the_channel(drive, bundle):
     assert v.end()["exit"] != 0
 
 
+def test_unsigned_bytes_are_described_for_aegisctl_alone(drive, bundle,
+                                                        objects):
+    """The agent's own verifyd takes it for an agentd that was taken over;
+    and what it is cannot be changed afterwards."""
+    good = pack(objects["pass"])
+    v = drive(bundle, cpu=(20, "aegisctl"))
+    v.send("inspect", 1, v.file(good))
+    assert v.wait("description")["handle"] == 1
+    assert v.wait("done")["result"] == "ok"
+
+    v = drive(bundle)
+    v.send("inspect", 1, v.file(good))
+    assert v.wait("description", "done", "closed")["event"] == "closed"
+    assert v.end()["exit"] != 0
+
+    v = drive(bundle)
+    v.send("config", platform.machine(), RELEASE, "schema", 20, "aegisctl")
+    assert v.wait("closed")["event"] == "closed"
+    assert v.end()["exit"] != 0
+    assert "artifact" not in str(v.logs)
+
+
+def test_nothing_is_done_before_it_is_configured(build_dir, prefix, work_dir,
+                                                 bundle, objects):
+    for order in ("inspect 1 {}", "verify 1 n 1 {} {} - - - -"):
+        v = Driver(build_dir, prefix, work_dir)
+        path = v.file(pack(objects["pass"]))
+        v.send("keys", v.file(bundle))
+        v.send(order.format(path, v.file("AAAA")))
+        assert v.wait("description", "done", "closed")["event"] == "closed"
+        assert v.end()["exit"] != 0
+
+
 def test_memory_does_not_grow(drive, bundle, key, objects):
     good, bad = pack(objects["pass"]), pack(b"\x7fELF nonsense")
     v = drive(bundle)

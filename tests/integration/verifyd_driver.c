@@ -299,6 +299,16 @@ handle_effective(struct imsg *m, void *ctx)
 }
 
 static int
+handle_description(struct imsg *m, void *ctx)
+{
+	struct json_object *o = event("description");
+
+	put_number(o, "handle", (int64_t)m->id);
+	say(o);
+	return 0;
+}
+
+static int
 handle_done(struct imsg *m, void *ctx)
 {
 	const struct msg_verify_done *done = msg_get_VERIFY_DONE(m);
@@ -325,6 +335,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_VERIFY_OBJECT] = handle_object,
 	[MSG_VERIFY_PLAN] = handle_plan,
 	[MSG_VERIFY_EFFECTIVE] = handle_effective,
+	[MSG_VERIFY_DESCRIPTION] = handle_description,
 	[MSG_VERIFY_DONE] = handle_done,
 };
 
@@ -394,8 +405,9 @@ do_config(struct driver *d, char **w, size_t n)
 	m.parameters_policy = strcmp(w[3], "signed") == 0 ? PARAMETERS_SIGNED
 	    : strcmp(w[3], "any") == 0                    ? PARAMETERS_ANY
 							  : PARAMETERS_SCHEMA;
-	if (n == 5)
+	if (n >= 5)
 		m.cpu_limit_sec = (uint32_t)atoi(w[4]);
+	m.may_inspect = n == 6 && strcmp(w[5], "aegisctl") == 0;
 	check(msg_send_VERIFY_CONFIG(d->ch, 0, &m), "send");
 }
 
@@ -488,6 +500,16 @@ do_verify(struct driver *d, char **w, size_t n)
 }
 
 static void
+do_inspect(struct driver *d, char **w, size_t n)
+{
+	struct msg_verify_inspect m = { 0 };
+
+	check(
+	    msg_send_VERIFY_INSPECT(d->ch, number(w[1]), &m, sealed_file(w[2])),
+	    "send");
+}
+
+static void
 do_unsealed(struct driver *d, char **w, size_t n)
 {
 	struct msg_verify_artifact m = { .artifact_id = "artifact-1",
@@ -505,12 +527,13 @@ static const struct {
 	size_t min, max;
 	void (*act)(struct driver *d, char **words, size_t n);
 } commands[] = {
-	{ "config", 4, 5, do_config },
+	{ "config", 4, 6, do_config },
 	{ "keys", 2, 2, do_keys },
 	{ "keyset", 3, WORDS_MAX, do_keyset },
 	{ "end", 1, 1, do_end },
 	{ "ping", 1, 1, do_ping },
 	{ "verify", 10, 10, do_verify },
+	{ "inspect", 3, 3, do_inspect },
 	{ "unsealed", 2, 2, do_unsealed },
 };
 
