@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from aegis import schemas
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -32,6 +33,7 @@ class Control:
         done = subprocess.run([self.program, "-s", self.path, *arguments],
                               capture_output=True, text=True, timeout=30,
                               check=False)
+        schemas.check_ctl(arguments, done.stdout)
         return done.returncode, done.stdout, done.stderr
 
     def asked(self):
@@ -189,6 +191,8 @@ def test_manual_and_usage_have_the_same_commands(control):
     page = manual("aegisctl.8")
     described = set(re.findall(r"^\.It Cm ([a-z-]+)", page, re.M))
     assert usage == described and len(usage) == 18
+    # agentd -n prints what check-config does: lines for people.
+    assert schemas.commands() == usage - {"check-config"}
 
 
 def test_manual_and_source_have_the_same_metrics():

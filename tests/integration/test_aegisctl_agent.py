@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from aegis import kernel, wait
+from aegis import kernel, schemas, wait
 from aegis.artifact import Artifact
 
 DONE, REFUSED, PERMISSION = 0, 1, 77
@@ -26,6 +26,7 @@ def ctl(prefix, agent):
             [program, "-s", agent.environment["AGENT_CONTROL_SOCKET"],
              *arguments], capture_output=True, text=True, timeout=30,
             check=False, **popen)
+        schemas.check_ctl(arguments, done.stdout)
         return done.returncode, done.stdout, done.stderr
     return run
 

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from aegis import kernel
+from aegis import kernel, schemas
 from aegis.artifact import Artifact, Key
 
 DONE, REFUSED, USAGE, PERMISSION = 0, 1, 64, 77
@@ -36,6 +36,8 @@ def ctl(prefix):
             [os.path.join(prefix, "sbin", "aegisctl"), *arguments],
             capture_output=True, text=True, timeout=90, check=False,
             env=environment, **popen)
+        schemas.check_ctl(["-j", *arguments] if "pack" in arguments
+                          else arguments, done.stdout)
         return done.returncode, done.stdout, done.stderr
     return run
 

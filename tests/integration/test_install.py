@@ -67,7 +67,8 @@ def test_agentd_links_no_parser(prefix):
     "share/aegisflux/bpf/xdp_drop_cidr.bpf.o",
     "share/aegisflux/bpf/drop_egress_by_cgroup.bpf.o",
     "share/aegisflux/bpf/deny_exec_for_cgroup.bpf.o",
-    "share/aegisflux/bpf/pack", "include/aegis/event.h"])
+    "share/aegisflux/bpf/pack", "include/aegis/event.h",
+    "share/aegisflux/schemas/aegisctl.schema.json"])
 def test_other_files(prefix, path):
     full = os.path.join(prefix, path)
     assert os.path.exists(full) or os.path.exists(full + ".gz")

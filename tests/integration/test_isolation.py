@@ -294,7 +294,7 @@ def test_results_that_are_none(agent, stage, signed, tree, orders):
 def test_descriptions_are_aegisctls(agent, stage, signed, tree):
     """verifyd may write them, but agentd never asked for one."""
     breaches(agent, stage, "verifyd",
-             [("with nonsense VERIFY_DESCRIPTION", "not expected here")],
+             [("with nonsense VERIFY_DESCRIPTION", "Protocol error")],
              lambda: tree.publish(signed()))
 
 

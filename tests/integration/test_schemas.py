@@ -29,7 +29,7 @@ def validator(schema, definition):
         {"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]})
 
 
-@pytest.mark.parametrize("name", ["api", "event", "signal"])
+@pytest.mark.parametrize("name", ["aegisctl", "api", "event", "signal"])
 def test_schema_is_one(name):
     jsonschema.Draft202012Validator.check_schema(load(name))
 

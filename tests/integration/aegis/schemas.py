@@ -22,9 +22,7 @@ _validators, _seen = {}, {}
 def _validator(schema, definition):
     key = (schema, definition)
     if key not in _validators:
-        with open(os.path.join(_DIRECTORY, schema + ".schema.json"),
-                  encoding="utf-8") as f:
-            defs = json.load(f)["$defs"]
+        defs = load(schema)["$defs"]
         assert definition in defs, f"{definition} is in no schema"
         _validators[key] = jsonschema.Draft202012Validator(
             {"$ref": f"#/$defs/{definition}", "$defs": defs})
@@ -49,6 +47,36 @@ def _check(schema, definition, value):
 def check_event(event):
     """An event, or a step of a rollback."""
     _check("event", event["type"], event)
+
+
+def load(name):
+    """A schema by its file's name."""
+    with open(os.path.join(_DIRECTORY, name + ".schema.json"),
+              encoding="utf-8") as f:
+        return json.load(f)
+
+
+def commands():
+    """The commands of which aegisctl.schema.json says what -j prints."""
+    return set(load("aegisctl")["$defs"]["command"]["properties"])
+
+
+def check_ctl(arguments, text):
+    """What aegisctl printed, if it was asked for JSON."""
+    if "-j" not in arguments or not text:
+        return
+    command = next(word for word in arguments if word in commands())
+    if "aegisctl" not in _validators:
+        api, text_of = load("api"), json.dumps(load("aegisctl"))
+        own = json.loads(text_of.replace(api["$id"] + "#", "#"))["$defs"]
+        assert not set(own) & set(api["$defs"])
+        _validators["aegisctl"] = jsonschema.Draft202012Validator(
+            {"$ref": "#/$defs/command", "$defs": own | api["$defs"]})
+    decoder, text = json.JSONDecoder(), text.strip()
+    while text:
+        document, end = decoder.raw_decode(text)
+        _validators["aegisctl"].validate({command: document})
+        text = text[end:].lstrip()
 
 
 def check_answer(path, body):
