@@ -69,12 +69,13 @@ pipeline_submit(struct pipeline *p, struct batch *b)
 }
 
 bool
-pipeline_has_room(struct pipeline *p)
+pipeline_has_room(struct pipeline *p, bool full)
 {
 	bool room;
 
 	(void)pthread_mutex_lock(&p->mu);
-	room = p->in_bytes + p->memory_bytes < PIPELINE_MEMORY_MAX;
+	room = p->in_bytes + p->memory_bytes <
+	    (full ? PIPELINE_MEMORY_MAX : PIPELINE_MEMORY_EASY);
 	(void)pthread_mutex_unlock(&p->mu);
 	return room;
 }

@@ -28,6 +28,7 @@
 
 /* Bytes of events in memory: more is spooled, or left in its ring. */
 #define PIPELINE_MEMORY_MAX   (16u << 20)
+#define PIPELINE_MEMORY_EASY  (2u << 20) /* while rings have room */
 #define PIPELINE_VOLATILE_MAX (1u << 20)
 
 /* The broker is behind when the oldest event has waited so long. */
@@ -120,8 +121,12 @@ int pipeline_init(struct pipeline *p) _must_check_;
 /* Hand a batch on; takes it. */
 void pipeline_submit(struct pipeline *p, struct batch *b);
 
-/* True while rings may be read: else events wait where they are. */
-bool pipeline_has_room(struct pipeline *p);
+/*
+ * True while a ring may be read, else its events wait where they are, which
+ * takes a third of the memory and none that is new to this process.  FULL: it
+ * cannot keep them for long.
+ */
+bool pipeline_has_room(struct pipeline *p, bool full);
 
 /* Send JSON to SUBJECT, before all events; takes the content of JSON. */
 void pipeline_reply(

@@ -276,6 +276,13 @@ ring_used(const struct ring *r)
 	return ring_unread(r) + r->position - ring_released(r);
 }
 
+/* It must be read at once, whatever that costs. */
+static bool
+is_filling(const struct ring *r)
+{
+	return ring_used(r) > r->size / 2;
+}
+
 /* A batch with room for what is there: growing it would copy it. */
 static struct batch *
 new_batch(const struct program_ring *pr)
@@ -303,7 +310,7 @@ read_ring(struct telemd *t, struct program_ring *pr)
 
 	do {
 		if (pr->broken || ring_unread(&pr->ring) == 0 ||
-		    !pipeline_has_room(&t->pipeline))
+		    !pipeline_has_room(&t->pipeline, is_filling(&pr->ring)))
 			return any;
 		b = new_batch(pr);
 		if (b == NULL)
@@ -359,7 +366,7 @@ handle_tick(evutil_socket_t fd, short what, void *arg)
 	for (pr = TAILQ_FIRST(&rs->list); pr != NULL; pr = next) {
 		next = TAILQ_NEXT(pr, entry);
 		fast |= ring_unread(&pr->ring) > pr->ring.size / 8 ||
-		    ring_used(&pr->ring) > pr->ring.size / 2;
+		    is_filling(&pr->ring);
 		ratelimit_refill(&pr->limit, rs->now_ns);
 		busy |= read_ring(t, pr);
 		release_rest(pr);

@@ -18,7 +18,7 @@
  * Batches come and go a hundred times a second: what they used stays with the
  * process, else every page of the next one is a fault.
  */
-#define MALLOC_KEEP (4 << 20)
+#define MALLOC_KEEP (8 << 20)
 #define MALLOC_MMAP (2 << 20)
 
 /* How long the end may take: the last events get this much time. */

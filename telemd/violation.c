@@ -11,6 +11,9 @@
 /* What one event can take at most: every byte of path and comm escaped. */
 #define APPEND_MAX 2048
 
+/* "2006-01-02T15:04:05.000000Z" with its quotes. */
+#define TIME_LEN 29
+
 _Static_assert(offsetof(struct aegis_event, comm) == 96 &&
 	sizeof(struct aegis_event) == 248,
     "the layout of struct aegis_event is an ABI");
@@ -80,7 +83,7 @@ put_u64(struct jsonbuf *out, const char *key, size_t key_len, uint64_t v)
 
 /* Quoted RFC 3339 with microseconds; the second's text is kept. */
 static void
-put_time(struct jsonbuf *out, struct violation_format *f, int64_t wall_ns)
+format_time(struct violation_format *f, int64_t wall_ns, char out[TIME_LEN])
 {
 	char text[CLOCK_RFC3339_SIZE];
 	int64_t second = wall_ns / NSEC_PER_SEC;
@@ -92,15 +95,14 @@ put_time(struct jsonbuf *out, struct violation_format *f, int64_t wall_ns)
 		memcpy(f->prefix, text, 19);
 		f->second = second;
 	}
-	text[0] = '"';
-	memcpy(text + 1, f->prefix, 19);
-	text[20] = '.';
+	out[0] = '"';
+	memcpy(out + 1, f->prefix, 19);
+	out[20] = '.';
 	for (i = 26; i > 20; i--) {
-		text[i] = (char)('0' + us % 10);
+		out[i] = (char)('0' + us % 10);
 		us /= 10;
 	}
-	jsonbuf_raw(out, text, 27);
-	jsonbuf_lit(out, "Z\"");
+	memcpy(out + 27, "Z\"", 2);
 }
 
 static void
@@ -241,15 +243,15 @@ kind_name(uint16_t kind)
 }
 
 static void
-put_violation(struct jsonbuf *out, struct violation_format *f,
-    const struct aegis_event *e, int64_t wall_ns)
+put_violation(
+    struct jsonbuf *out, const struct aegis_event *e, const char *time)
 {
 	jsonbuf_lit(out, ",\"violation\":{\"kind\":\"");
 	jsonbuf_text(out, kind_name(e->kind));
 	jsonbuf_lit(out, "\"");
 	put_verdict(out, e->verdict);
 	jsonbuf_lit(out, ",\"time\":");
-	put_time(out, f, wall_ns);
+	jsonbuf_raw(out, time, TIME_LEN);
 	PUT_U64(out, "pid", e->pid);
 	PUT_U64(out, "tid", e->tid);
 	PUT_U64(out, "uid", e->uid);
@@ -276,6 +278,7 @@ violation_append(struct jsonbuf *out, struct violation_format *f,
 {
 	const struct aegis_event *e = event;
 	struct aegis_event copy = { 0 };
+	char time[TIME_LEN];
 
 	/* An older program's record is shorter: what it lacks is zero. */
 	if (len < sizeof(copy)) {
@@ -286,10 +289,11 @@ violation_append(struct jsonbuf *out, struct violation_format *f,
 		out, APPEND_MAX + f->data_head.len + f->metadata_head.len))
 		return;
 	jsonbuf_lit(out, "{\"type\":\"violation_report\",\"timestamp\":");
-	put_time(out, f, wall_ns);
+	format_time(f, wall_ns, time);
+	jsonbuf_raw(out, time, TIME_LEN);
 	jsonbuf_raw(out, f->data_head.data, f->data_head.len);
-	put_time(out, f, wall_ns);
-	put_violation(out, f, e, wall_ns);
+	jsonbuf_raw(out, time, TIME_LEN);
+	put_violation(out, e, time);
 	jsonbuf_raw(out, f->metadata_head.data, f->metadata_head.len);
 	jsonbuf_uuid(out, event_id);
 	PUT_U64(out, "seq", seq);

@@ -273,6 +273,18 @@ START_TEST (test_numbers) {
 	jsonbuf_i64(&b, INT64_MIN);
 	jsonbuf_raw(&b, "", 1);
 	ck_assert_str_eq(b.data, "18446744073709551615 -9223372036854775808");
+	/* one digit, pairs of them, and one left over */
+	b.len = 0;
+	jsonbuf_u64(&b, 0);
+	for (i = 1; i <= 100000; i *= 10) {
+		jsonbuf_lit(&b, " ");
+		jsonbuf_u64(&b, i - 1);
+		jsonbuf_lit(&b, " ");
+		jsonbuf_u64(&b, i);
+	}
+	jsonbuf_raw(&b, "", 1);
+	ck_assert_str_eq(
+	    b.data, "0 0 1 9 10 99 100 999 1000 9999 10000 99999 100000");
 	jsonbuf_free(&b);
 }
 END_TEST
