@@ -132,16 +132,20 @@ show_attach_points(const struct show *s, const struct snapshot_program *p)
 	const struct snapshot *snap = s->snapshot;
 	const struct snapshot_attach *a;
 	const struct snapshot_kernel_prog *k;
-	const struct attach_row *row;
 	char line[512];
 	uint32_t i;
 
 	for (i = 0; i < p->attach_count; i++) {
 		a = &snap->attaches[p->attach_first + i];
-		row = attach_row(a->kind);
-		(void)snprintf(line, sizeof(line), "%s on %s by %s, link %u",
-		    a->program, a->target, row != NULL ? row->name : "?",
-		    a->link_id);
+		if (a->filter.handle != 0)
+			(void)snprintf(line, sizeof(line),
+			    "%s on %s by %s, priority %u, handle 0x%x",
+			    a->program, a->target, attach_name(a->kind, true),
+			    a->filter.priority, a->filter.handle);
+		else
+			(void)snprintf(line, sizeof(line),
+			    "%s on %s by %s, link %u", a->program, a->target,
+			    attach_name(a->kind, false), a->link_id);
 		table_text(s->out, "    attached: ", line, strlen(line));
 	}
 	for (i = 0; i < p->prog_count; i++) {

@@ -12,6 +12,7 @@
 
 #include "agentd/config.h"
 #include "agentd/custody.h"
+#include "agentd/filters.h"
 #include "agentd/fleet.h"
 #include "agentd/follow.h"
 #include "agentd/proc.h"
@@ -66,6 +67,7 @@ struct agent {
 	struct notify *notify;
 	struct observed observed;
 	struct follow interfaces;
+	struct filters filters; /* being detached */
 	struct moment started;
 	/* From the service manager's store, until they are taken up. */
 	struct listenfd *stored;

@@ -104,7 +104,7 @@ handle_unloaded(uint64_t handle, void *ctx)
 	struct agent *agent = ctx;
 	struct artifact *a = fleet_find(&agent->fleet, handle);
 
-	if (a != NULL)
+	if (a != NULL && !filters_wait(agent, handle))
 		fleet_unloaded(&agent->fleet, a, moment_now());
 	agent_act(agent);
 }
@@ -302,6 +302,7 @@ release(struct agent *agent)
 	}
 	/* Joins the thread: what it was given is closed when this returns. */
 	closer_free(agent->closer);
+	filters_free(agent);
 	r = state_save(agent->state_dir, &agent->state);
 	if (r < 0)
 		log_error("cannot write the state to %s: %s; what happened "
@@ -339,6 +340,7 @@ run(struct agent *agent)
 	agent->feed = feed_new();
 	if (closer_new(&agent->closer, agent->base, handle_unloaded, agent) < 0)
 		fatal("cannot start the closer thread");
+	closer_set_undo(agent->closer, filters_detach);
 	handover_take_up(agent);
 	startup_close_sandbox(agent);
 	proc_init(agent);

@@ -26,6 +26,7 @@ struct closer {
 	pthread_t thread;
 	struct event *event;
 	closer_done callback;
+	closer_undo undo;
 	void *ctx;
 };
 
@@ -133,6 +134,16 @@ put_job(struct closer *closer, struct job *job)
 }
 
 static void
+undo_filter(struct closer *closer, struct custody_link *link, uint64_t cookie)
+{
+	const struct tc_filter filter = link->filter;
+
+	memset(&link->filter, 0, sizeof(link->filter));
+	if (filter.handle != 0 && closer->undo != NULL)
+		closer->undo(&filter, cookie, closer->ctx);
+}
+
+static void
 hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 {
 	struct job *job = calloc(
@@ -142,8 +153,10 @@ hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 	if (job == NULL)
 		fatal("out of memory");
 	job->cookie = cookie;
-	for (i = 0; i < c->link_count; i++)
+	for (i = 0; i < c->link_count; i++) {
 		take(job, &c->links[i].fd);
+		undo_filter(closer, &c->links[i], cookie);
+	}
 	c->link_count = 0;
 	for (i = 0; all && i < nitems(c->progs); i++)
 		take(job, &c->progs[i]);
@@ -168,6 +181,19 @@ closer_close_fd(struct closer *closer, int fd)
 		fatal("out of memory");
 	job->fds[job->count++] = fd;
 	put_job(closer, job);
+}
+
+void
+closer_close_link(struct closer *closer, struct custody_link *link)
+{
+	undo_filter(closer, link, 0);
+	closer_close_fd(closer, fd_steal(&link->fd));
+}
+
+void
+closer_set_undo(struct closer *closer, closer_undo undo)
+{
+	closer->undo = undo;
 }
 
 void

@@ -85,6 +85,23 @@ custody_add_link(struct custody *c, uint32_t attach, uint32_t ifindex,
 	return 0;
 }
 
+int
+custody_add_filter(struct custody *c, uint32_t attach, const char *interface,
+    const struct tc_filter *filter)
+{
+	int r = custody_add_link(c, attach, filter->ifindex, interface, -1, 0);
+
+	if (r == 0)
+		c->links[c->link_count - 1].filter = *filter;
+	return r;
+}
+
+bool
+custody_link_is_held(const struct custody_link *link)
+{
+	return link->fd >= 0 || link->filter.handle != 0;
+}
+
 struct custody_link *
 custody_find_link(const struct custody *c, uint32_t attach, uint32_t ifindex)
 {
@@ -105,7 +122,7 @@ custody_is_complete(const struct custody *c)
 	size_t i;
 
 	for (i = 0; i < c->link_count; i++)
-		if (c->links[i].fd >= 0)
+		if (custody_link_is_held(&c->links[i]))
 			has[c->links[i].attach] = true;
 	for (i = 0; i < plan->header->attach_count; i++)
 		if (!has[i] &&
@@ -165,7 +182,7 @@ can_take_over(const struct loadplan_attach *new,
 	const struct attach_row *row = attach_row(new->kind);
 
 	if (row == NULL || !row->link_update || new->kind != old->kind ||
-	    new->flags != old->flags)
+	    new->flags != old->flags || new->priority != old->priority)
 		return false;
 	if (link->ifindex == 0)
 		return strcmp(new->target, old->target) == 0;
@@ -204,7 +221,8 @@ custody_match(const struct custody *new, struct custody *old)
 	for (i = 0; i < plan->header->attach_count; i++) {
 		for (j = 0; j < old->link_count; j++) {
 			link = &old->links[j];
-			if (link->offered != UINT32_MAX || link->fd < 0 ||
+			if (link->offered != UINT32_MAX ||
+			    !custody_link_is_held(link) ||
 			    is_served(old, i, link->ifindex) ||
 			    !can_take_over(&plan->attaches[i],
 				&old->loadplan.attaches[link->attach], link))
@@ -216,25 +234,40 @@ custody_match(const struct custody *new, struct custody *old)
 	return n;
 }
 
+/* LINK, of another custody, becomes one of C's. */
+static int
+move_link(struct custody *c, uint32_t attach, const struct custody_link *link)
+{
+	int r = custody_add_link(
+	    c, attach, link->ifindex, link->interface, link->fd, link->link_id);
+
+	if (r == 0)
+		c->links[c->link_count - 1].filter = link->filter;
+	return r;
+}
+
 int
 custody_take_over(
     struct custody *new, struct custody *old, uint32_t attach, uint32_t ifindex)
 {
-	struct custody_link *link;
+	struct custody_link *link, *moved;
 	size_t i;
 	int r;
 
-	if (attach == UINT32_MAX)
+	if (attach >= new->loadplan.header->attach_count)
 		return -EINVAL;
 	for (i = 0; i < old->link_count; i++) {
 		link = &old->links[i];
 		if (link->offered != attach || link->ifindex != ifindex)
 			continue;
-		r = custody_add_link(new, attach, ifindex, link->interface,
-		    link->fd, link->link_id);
-		if (r == 0)
-			new->links[new->link_count - 1].taken_from =
-			    link->attach;
+		r = move_link(new, attach, link);
+		if (r == 0) {
+			moved = &new->links[new->link_count - 1];
+			moved->taken_from = link->attach;
+			/* It runs the new one's program now. */
+			moved->filter.prog_id =
+			    new->prog_ids[new->loadplan.attaches[attach].prog];
+		}
 		remove_link(old, link);
 		return r < 0 ? -EINVAL : 0;
 	}
@@ -245,7 +278,7 @@ void
 custody_drop_link(
     struct custody *c, struct custody_link *link, struct closer *closer)
 {
-	closer_close_fd(closer, fd_steal(&link->fd));
+	closer_close_link(closer, link);
 	remove_link(c, link);
 }
 
@@ -271,8 +304,7 @@ custody_give_back(struct custody *new, struct custody *old)
 			i++;
 			continue;
 		}
-		r = custody_add_link(old, link->taken_from, link->ifindex,
-		    link->interface, link->fd, link->link_id);
+		r = move_link(old, link->taken_from, link);
 		if (r < 0) /* cannot be: it came from there */
 			log_error("a link went lost: %s", strerror(-r));
 		remove_link(new, link);

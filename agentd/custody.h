@@ -19,6 +19,7 @@
 #include "common/limits.h"
 #include "common/loadplan.h"
 #include "common/memfd.h"
+#include "common/tcfilter.h"
 
 #include "agentd/probes.h"
 
@@ -47,6 +48,9 @@ struct custody_link {
 	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
 	int fd;                            /* owned; -1: none (any more) */
 	uint32_t link_id;
+	/* Instead of a link: a tc filter, which bpfd must detach; its handle
+	 * 0: none. */
+	struct tc_filter filter;
 	/* While another artifact takes the place of this one: which of that
 	 * one's attachments takes this link over; UINT32_MAX: none. */
 	uint32_t offered;
@@ -109,6 +113,13 @@ void custody_release_files(struct custody *c);
 int custody_add_link(struct custody *c, uint32_t attach, uint32_t ifindex,
     const char *interface, int fd, uint32_t link_id) _must_check_;
 
+/* Likewise for one that is attached by a filter. */
+int custody_add_filter(struct custody *c, uint32_t attach,
+    const char *interface, const struct tc_filter *filter) _must_check_;
+
+/* Is it attached, by a link or a filter? */
+bool custody_link_is_held(const struct custody_link *link);
+
 /* NULL if there is none.  Valid until a link is added or removed. */
 struct custody_link *custody_find_link(
     const struct custody *c, uint32_t attach, uint32_t ifindex);
@@ -130,7 +141,7 @@ unsigned int custody_match(const struct custody *new, struct custody *old);
 int custody_take_over(struct custody *new, struct custody *old, uint32_t attach,
     uint32_t ifindex) _must_check_;
 
-/* The record leaves C; a descriptor in it is closed by the closer. */
+/* The record leaves C; what is in it is closed by the closer. */
 void custody_drop_link(
     struct custody *c, struct custody_link *link, struct closer *closer);
 
@@ -151,6 +162,14 @@ int closer_new(struct closer **out, struct event_base *base, closer_done done,
 void closer_free(struct closer *closer);
 
 /*
+ * A filter has no descriptor to be closed: what is called in the place of it,
+ * at once, with CTX of closer_new().  COOKIE: of the job it belongs to.
+ */
+typedef void (*closer_undo)(
+    const struct tc_filter *filter, uint64_t cookie, void *ctx);
+void closer_set_undo(struct closer *closer, closer_undo undo);
+
+/*
  * Take everything that keeps the artifact in the kernel out of C and close
  * it: links first, so that it is detached before anything else goes.
  * COOKIE 0: nobody asks for the end.
@@ -162,6 +181,9 @@ void closer_detach(struct closer *closer, struct custody *c, uint64_t cookie);
 
 /* One descriptor alone (takes it); -1 is ignored. */
 void closer_close_fd(struct closer *closer, int fd);
+
+/* What attaches LINK alone: descriptor or filter; it is not held then. */
+void closer_close_link(struct closer *closer, struct custody_link *link);
 
 /* Release C wholly; what it holds in the kernel goes by the closer. */
 void custody_free(struct custody *c, struct closer *closer);

@@ -90,9 +90,12 @@ store_links(struct giving *g, const struct custody *c)
 	int r;
 
 	for (i = 0; i < c->link_count; i++) {
-		if (c->links[i].fd < 0)
+		if (!custody_link_is_held(&c->links[i]))
 			continue;
-		r = store(g, c->links[i].fd, HELD_LINK, &held);
+		memset(&held, 0, sizeof(held));
+		r = c->links[i].fd < 0
+		    ? 0
+		    : store(g, c->links[i].fd, HELD_LINK, &held);
 		if (r < 0)
 			return r;
 		l = &g->links[g->link_count++];
@@ -101,6 +104,7 @@ store_links(struct giving *g, const struct custody *c)
 		l->attach = c->links[i].attach;
 		l->link_id = held.id;
 		l->ifindex = c->links[i].ifindex;
+		l->filter = c->links[i].filter;
 		memcpy(
 		    l->interface, c->links[i].interface, sizeof(l->interface));
 	}

@@ -23,6 +23,7 @@
 #include "common/lifecycle.h"
 #include "common/limits.h"
 #include "common/loadplan.h"
+#include "common/tcfilter.h"
 
 /* Their names in the store. */
 #define HANDOVER_RECORD_NAME "aegisflux-record"
@@ -32,7 +33,7 @@
 #define HANDOVER_EXIT_STATUS 75
 
 #define HANDOVER_MAGIC   0x564f4841u /* "AHOV" */
-#define HANDOVER_VERSION 1
+#define HANDOVER_VERSION 2
 #define HANDOVER_MAX     (48u << 20)
 
 struct handover_header {
@@ -84,11 +85,13 @@ struct handover_artifact {
 };
 
 struct handover_link {
-	uint32_t artifact; /* index */
-	uint32_t attach;   /* of its plan */
-	uint32_t link_id;
+	uint32_t artifact;                 /* index */
+	uint32_t attach;                   /* of its plan */
+	uint32_t link_id;                  /* 0: by a filter */
 	uint32_t ifindex;                  /* 0: not at an interface */
 	char interface[AEGIS_IFNAME_SIZE]; /* "" */
+	/* Of these the record is all there is: the kernel keeps them. */
+	struct tc_filter filter;
 };
 
 /* A checked record: pointers into the mapping. */

@@ -64,7 +64,11 @@ check_records(const struct handover *h)
 	}
 	for (i = 0; i < header->link_count; i++) {
 		l = &h->links[i];
-		if (l->artifact >= header->artifact_count || l->link_id == 0 ||
+		if (l->artifact >= header->artifact_count ||
+		    (l->link_id == 0) != (l->filter.handle != 0) ||
+		    (l->filter.handle != 0 &&
+			(!tc_filter_is_sound(&l->filter) ||
+			    l->filter.ifindex != l->ifindex)) ||
 		    l->attach >= LOADPLAN_MAX_ATTACHES ||
 		    !str_is_terminated(l->interface, sizeof(l->interface)))
 			return "a link";

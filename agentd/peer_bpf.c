@@ -27,6 +27,7 @@ send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
 	const struct custody_link *link;
 	struct msg_load_old_link old = { 0 };
+	struct msg_load_old_filter filter = { 0 };
 	size_t i;
 	int r;
 
@@ -38,10 +39,14 @@ send_old_links(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 		link = &p->custody->links[i];
 		if (link->offered == UINT32_MAX)
 			continue;
-		old.attach = link->offered;
+		old.attach = filter.attach = link->offered;
 		old.ifindex = link->ifindex;
-		r = msg_send_LOAD_OLD_LINK(
-		    ch, a->handle, &old, copy_fd(link->fd));
+		filter.filter = link->filter;
+		if (link->filter.handle != 0)
+			r = msg_send_LOAD_OLD_FILTER(ch, a->handle, &filter);
+		else
+			r = msg_send_LOAD_OLD_LINK(
+			    ch, a->handle, &old, copy_fd(link->fd));
 		if (r < 0)
 			return r;
 		(*count)++;
@@ -284,6 +289,32 @@ handle_link(struct imsg *m, void *ctx)
 	return r;
 }
 
+static int
+handle_filter(struct imsg *m, void *ctx)
+{
+	const struct msg_load_filter *msg = msg_get_LOAD_FILTER(m);
+	struct agent *agent = ctx;
+	struct artifact *a = being_loaded(agent, m);
+	int r;
+
+	if (!tc_filter_is_sound(&msg->filter) ||
+	    !str_is_text(msg->interface, sizeof(msg->interface)))
+		return -EINVAL;
+	if (a == NULL) {
+		/* Not wanted any more. */
+		filters_detach(&msg->filter, 0, agent);
+		return 0;
+	}
+	if (msg->attach >= a->custody->loadplan.header->attach_count)
+		return -EINVAL;
+	r = custody_add_filter(
+	    a->custody, msg->attach, msg->interface, &msg->filter);
+	if (r == 0)
+		a->custody->links[a->custody->link_count - 1].generation =
+		    agent->interfaces.generation;
+	return r;
+}
+
 /* The predecessor's link runs the new program now: it changes hands. */
 static int
 handle_updated(struct imsg *m, void *ctx)
@@ -435,7 +466,9 @@ handle_sample_end(struct imsg *m, void *ctx)
 static int
 configure(struct agent *agent, struct imsg_channel *ch)
 {
-	struct msg_bpf_config config = { 0 };
+	struct msg_bpf_config config = {
+		.filter_owner = agent->state.filter_owner,
+	};
 
 	memcpy(
 	    config.cgroup_root, agent->cgroup_root, sizeof(config.cgroup_root));
@@ -489,6 +522,7 @@ ready(struct agent *agent)
 			return;
 		}
 	}
+	filters_tell(agent);
 	links_resume(agent);
 	agent->fleet.can_load = true;
 	fleet_tick(&agent->fleet, moment_now());
@@ -500,6 +534,7 @@ died(struct agent *agent, const char *how)
 {
 	struct artifact *a;
 
+	filters_lost(agent);
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
 		if (a->status == STATUS_LOADING && a->working) {
 			give_back_links(agent, a);
@@ -513,11 +548,15 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_PROG] = handle_prog,
 	[MSG_LOAD_MAP] = handle_map,
 	[MSG_LOAD_LINK] = handle_link,
+	[MSG_LOAD_FILTER] = handle_filter,
 	[MSG_LOAD_UPDATED] = handle_updated,
 	[MSG_LOAD_VERIFIER_LOG] = handle_verifier_log,
 	[MSG_LOAD_DONE] = handle_done,
 	[MSG_INTERFACES] = links_handle_interfaces,
 	[MSG_LINK_ATTACHED] = links_handle_attached,
+	[MSG_FILTER_DETACHED] = filters_handle_detached,
+	[MSG_FILTER_CHECKED] = links_handle_checked,
+	[MSG_FILTERS_KEPT] = filters_handle_kept,
 	[MSG_BPF_SAMPLED] = handle_sampled,
 	[MSG_BPF_SAMPLE_END] = handle_sample_end,
 };

@@ -27,7 +27,8 @@ describe(const struct custody *c, const struct custody_link *link, char *text,
 {
 	const struct loadplan_attach *a = &c->loadplan.attaches[link->attach];
 
-	(void)snprintf(text, size, "%s on %s", attach_row(a->kind)->name,
+	(void)snprintf(text, size, "%s on %s",
+	    attach_name(a->kind, link->filter.handle != 0 || a->priority != 0),
 	    link->interface[0] != '\0' ? link->interface : a->target);
 	return text;
 }
@@ -153,6 +154,7 @@ attached(struct agent *agent, struct artifact *a, struct custody_link *link,
 
 	link->fd = fd;
 	link->link_id = msg->link_id;
+	link->filter = msg->filter;
 	link->state = LINK_HELD;
 	link->reported = false;
 	link->generation = agent->interfaces.generation;
@@ -214,7 +216,9 @@ links_handle_attached(struct imsg *m, void *ctx)
 	struct custody_link *link = NULL;
 
 	if (msg->result >= WORK_RESULT_MAX ||
-	    (msg->result == WORK_OK) != (m->fd >= 0) ||
+	    (msg->result == WORK_OK) !=
+		((m->fd >= 0) != (msg->filter.handle != 0)) ||
+	    (msg->filter.handle != 0 && !tc_filter_is_sound(&msg->filter)) ||
 	    !str_is_terminated(msg->error, sizeof(msg->error)))
 		return -EINVAL;
 	if (a != NULL && is_followed(a))
@@ -222,6 +226,8 @@ links_handle_attached(struct imsg *m, void *ctx)
 	if (link == NULL || link->state != LINK_ASKED) {
 		/* Not wanted any more; closing may take long. */
 		closer_close_fd(agent->closer, imsg_take_fd(m));
+		if (msg->filter.handle != 0)
+			filters_detach(&msg->filter, 0, agent);
 		return 0;
 	}
 	if (msg->result == WORK_OK)
@@ -291,6 +297,51 @@ look_at(
 	return r;
 }
 
+/* What follows from what was SEEN of it.  False: the link is no more. */
+static bool
+judge(struct agent *agent, struct artifact *a, struct custody_link *link,
+    const struct link_seen *seen)
+{
+	struct custody *c = a->custody;
+	const char *what;
+
+	switch (follow_drift(&agent->interfaces, c, link, seen, &what)) {
+	case DRIFT_NONE:
+		return true;
+	case DRIFT_GONE:
+		custody_drop_link(c, link, agent->closer);
+		agent->snapshot_dirty = true;
+		return false;
+	case DRIFT_REPAIR:
+		closer_close_link(agent->closer, link);
+		link->drift = what;
+		ask(agent, a, link);
+		return true;
+	case DRIFT_LEAVE:
+		/* In a link of ours another's program may run: let it. */
+		if (!seen->attached)
+			closer_close_link(agent->closer, link);
+		leave(agent, a, link, what);
+		return true;
+	}
+	return true;
+}
+
+/* Only bpfd can see filters: links_handle_checked(). */
+static void
+ask_for_filter(struct agent *agent, const struct artifact *a,
+    const struct custody_link *link)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	const struct msg_filter_check msg = {
+		.attach = link->attach,
+		.filter = link->filter,
+	};
+
+	if (ch != NULL && msg_send_FILTER_CHECK(ch, a->handle, &msg) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
 /* False: the link is no more. */
 static bool
 check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
@@ -299,33 +350,45 @@ check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
 	enum attach_method method =
 	    attach_row(c->loadplan.attaches[link->attach].kind)->method;
 	struct link_seen seen;
-	const char *what;
 
 	/* Others are not detached but by closing them. */
 	if (method != METHOD_LINK_IFINDEX && method != METHOD_LINK_CGROUP)
 		return true;
-	if (look_at(c, link, &seen) < 0)
-		return true;
-	switch (follow_drift(&agent->interfaces, c, link, &seen, &what)) {
-	case DRIFT_NONE:
-		return true;
-	case DRIFT_GONE:
-		custody_drop_link(c, link, agent->closer);
-		agent->snapshot_dirty = true;
-		return false;
-	case DRIFT_REPAIR:
-		closer_close_fd(agent->closer, fd_steal(&link->fd));
-		link->drift = what;
-		ask(agent, a, link);
-		return true;
-	case DRIFT_LEAVE:
-		/* In a link of ours another's program may run: let it. */
-		if (!seen.attached)
-			closer_close_fd(agent->closer, fd_steal(&link->fd));
-		leave(agent, a, link, what);
+	if (link->filter.handle != 0) {
+		ask_for_filter(agent, a, link);
 		return true;
 	}
-	return true;
+	if (look_at(c, link, &seen) < 0)
+		return true;
+	return judge(agent, a, link, &seen);
+}
+
+int
+links_handle_checked(struct imsg *m, void *ctx)
+{
+	const struct msg_filter_checked *msg = msg_get_FILTER_CHECKED(m);
+	struct agent *agent = ctx;
+	struct artifact *a = fleet_find(&agent->fleet, m->id);
+	struct link_seen seen = { 0 };
+	struct custody_link *link = NULL;
+	uint32_t prog;
+
+	if (a != NULL && is_followed(a))
+		link = custody_find_link(
+		    a->custody, msg->attach, msg->filter.ifindex);
+	/* It has changed since. */
+	if (link == NULL || link->state != LINK_HELD ||
+	    link->offered != UINT32_MAX ||
+	    !tc_filter_same_place(&link->filter, &msg->filter))
+		return 0;
+	prog = a->custody->loadplan.attaches[link->attach].prog;
+	seen.attached = msg->seen_prog_id != 0;
+	seen.prog_id = msg->seen_prog_id;
+	/* That we hold it is known: no link could run another one. */
+	seen.held_id = a->custody->prog_ids[prog];
+	memcpy(seen.tag, a->custody->prog_tags[prog], sizeof(seen.tag));
+	(void)judge(agent, a, link, &seen);
+	return 0;
 }
 
 void
@@ -342,7 +405,8 @@ links_check(struct agent *agent)
 			link = &a->custody->links[i];
 			if (link->state == LINK_WANTED)
 				ask(agent, a, link);
-			else if (link->state == LINK_HELD && link->fd >= 0 &&
+			else if (link->state == LINK_HELD &&
+			    custody_link_is_held(link) &&
 			    link->offered == UINT32_MAX &&
 			    !check_link(agent, a, link))
 				continue;

@@ -13,6 +13,7 @@ struct imsg;
 /* Handlers of bpfd's channel. */
 int links_handle_interfaces(struct imsg *m, void *ctx);
 int links_handle_attached(struct imsg *m, void *ctx);
+int links_handle_checked(struct imsg *m, void *ctx);
 
 /* A has just been loaded: what its load could not know or do is made up. */
 void links_settle(struct agent *agent, struct artifact *a);

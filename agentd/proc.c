@@ -128,7 +128,9 @@ schedule_restart(struct worker_proc *w)
 {
 	int64_t up = clock_boot_ns() - w->since_boot_ns;
 
-	if (w->agent->stopping) {
+	/* Only bpfd detaches filters: without it, they would be left. */
+	if (w->agent->stopping &&
+	    (w->role != PROC_BPF || w->agent->filters.count == 0)) {
 		set_state(w, WORKER_OFF);
 		return;
 	}

@@ -100,7 +100,7 @@ add_attachments(
 		return;
 	for (i = 0; i < c->link_count; i++) {
 		link = &c->links[i];
-		if (link->fd < 0)
+		if (!custody_link_is_held(link))
 			continue;
 		from = &c->loadplan.attaches[link->attach];
 		memcpy(attach.program, c->loadplan.progs[from->prog].name,
@@ -109,6 +109,7 @@ add_attachments(
 		    link->interface[0] != '\0' ? link->interface : from->target);
 		attach.kind = from->kind;
 		attach.link_id = link->link_id;
+		attach.filter = link->filter;
 		append(&b->attaches, &attach, sizeof(attach));
 		p->attach_count++;
 	}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <mntent.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/utsname.h>
 
 #include "agentd/agent.h"
@@ -193,6 +194,21 @@ startup_rules(const struct agent *agent, struct fleet_rules *rules)
 	};
 }
 
+/*
+ * A mark of our own, for as long as there is this state: another agent on
+ * this host has another one, and does not touch what bears ours.
+ */
+static void
+make_filter_owner(struct agent *agent)
+{
+	while (agent->state.filter_owner == 0) {
+		if (getrandom(&agent->state.filter_owner,
+			sizeof(agent->state.filter_owner), 0) < 0)
+			fatal("getrandom: %s", strerror(errno));
+		agent->state_dirty = true;
+	}
+}
+
 static void
 open_fleet(struct agent *agent)
 {
@@ -204,6 +220,7 @@ open_fleet(struct agent *agent)
 	r = state_load(agent->state_dir, &agent->state);
 	if (r < 0 && r != -EBADMSG)
 		agent->state_failing = true;
+	make_filter_owner(agent);
 	r = state_boot_id(boot_id);
 	if (r < 0)
 		log_warn("boot id: %s: TTLs go by the wall clock over a "

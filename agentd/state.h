@@ -67,6 +67,7 @@ struct state {
 	size_t name_count;
 	struct snapshot_rollback *rollbacks; /* oldest first */
 	size_t rollback_count;
+	uint32_t filter_owner;   /* marks our tc filters; 0 in a new state */
 	uint64_t next_event_seq; /* 1 in a new state */
 	uint64_t next_accept_order;
 };

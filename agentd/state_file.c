@@ -38,7 +38,7 @@ struct state_header {
 	uint32_t name_count;
 	uint32_t rollback_size;
 	uint32_t rollback_count;
-	uint32_t reserved;
+	uint32_t filter_owner; /* 0 in a file of an older build */
 	uint64_t next_event_seq;
 	uint64_t next_accept_order;
 	int64_t saved_wall_ns;
@@ -103,6 +103,7 @@ write_state(int fd, const struct state *s)
 		.name_count = (uint32_t)s->name_count,
 		.rollback_size = sizeof(struct snapshot_rollback),
 		.rollback_count = (uint32_t)s->rollback_count,
+		.filter_owner = s->filter_owner,
 		.next_event_seq = s->next_event_seq,
 		.next_accept_order = s->next_accept_order,
 		.saved_wall_ns = clock_wall_ns(),
@@ -294,6 +295,7 @@ take_records(const struct state_header *h, const uint8_t *p, struct state *s)
 			return "out of memory";
 		*rollback = r;
 	}
+	s->filter_owner = h->filter_owner;
 	s->next_event_seq = h->next_event_seq;
 	s->next_accept_order = h->next_accept_order;
 	return NULL;

@@ -147,6 +147,25 @@ place_all(struct takeup *t)
 	}
 }
 
+/*
+ * They are where they were: should one not be, that is drift.  What is not
+ * taken up is what bpfd removes when it is told of the rest.
+ */
+static void
+place_filters(struct takeup *t)
+{
+	const struct handover_link *l;
+	uint32_t i;
+
+	for (i = 0; i < t->record.header->link_count; i++) {
+		l = &t->record.links[i];
+		if (l->filter.handle != 0 &&
+		    custody_add_filter(t->custodies[l->artifact], l->attach,
+			l->interface, &l->filter) < 0)
+			log_warn("a tc filter is there twice: left out");
+	}
+}
+
 static uint32_t
 count_fds(const int *fds, size_t n)
 {
@@ -295,8 +314,10 @@ handover_take_up(struct agent *agent)
 			t.custodies[i] = custody_new();
 	}
 	place_all(&t);
-	if (t.record.header != NULL)
+	if (t.record.header != NULL) {
+		place_filters(&t);
 		n = adopt_all(&t);
+	}
 	if (t.surplus > 0)
 		log_warn("%u descriptors in the service manager's store belong "
 			 "to no program that is known: closed",

@@ -92,9 +92,6 @@ lacks(uint32_t kind, const struct kernel *k)
 
 	if (row->method == METHOD_LINK_CGROUP && k->cgroup_fd < 0)
 		return "this host has no cgroup2 file system mounted";
-	if ((kind == ATTACH_TCX_INGRESS || kind == ATTACH_TCX_EGRESS) &&
-	    !k->has_tcx)
-		return "this kernel has no tcx links (they came with 6.6)";
 	if ((row->method == METHOD_LINK_TRACING || kind == ATTACH_LSM_CGROUP) &&
 	    !k->has_btf)
 		return "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF)";

@@ -24,6 +24,7 @@ handle_bpf_config(struct imsg *m, void *ctx)
 
 	if (!MSG_TEXT_OK(config->cgroup_root))
 		return -EINVAL;
+	b->filter_owner = config->filter_owner;
 	return str_copy(
 	    b->cgroup_root, sizeof(b->cgroup_root), config->cgroup_root);
 }
@@ -83,6 +84,7 @@ start(struct worker *w)
 	r = kernel_open(&b->kernel, b->cgroup_root);
 	if (r < 0)
 		return r;
+	b->kernel.filter_owner = b->filter_owner;
 	r = netdev_open(&b->netdev, true);
 	if (r < 0) {
 		log_error("rtnetlink: %s", strerror(-r));
@@ -139,6 +141,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_OBJECT] = handle_load_object,
 	[MSG_LOAD_PLAN] = handle_load_plan,
 	[MSG_LOAD_OLD_LINK] = handle_load_old_link,
+	[MSG_LOAD_OLD_FILTER] = handle_load_old_filter,
 	[MSG_LOAD_OLD_MAP] = handle_load_old_map,
 	[MSG_LOAD_PERF] = handle_load_perf,
 	[MSG_LOAD_KEPT_PROG] = handle_load_kept_prog,
@@ -148,6 +151,9 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_ADOPT_PROG] = handle_adopt_prog,
 	[MSG_ADOPT_MAP] = handle_adopt_map,
 	[MSG_LINK_ATTACH] = handle_link_attach,
+	[MSG_FILTER_DETACH] = handle_filter_detach,
+	[MSG_FILTER_CHECK] = handle_filter_check,
+	[MSG_FILTERS_KEEP] = handle_filters_keep,
 	[MSG_BPF_FORGET] = handle_forget,
 	[MSG_BPF_SAMPLE] = handle_sample,
 };
@@ -164,6 +170,7 @@ main(void)
 {
 	static struct bpfd b = {
 		.kernel = { .netdev_fd = -1,
+		    .tc_fd = -1,
 		    .ioctl_fd = -1,
 		    .cgroup_fd = -1,
 		    .fdinfo_fd = -1,

@@ -17,6 +17,7 @@
 
 #include "bpfd/corebtf.h"
 #include "bpfd/netdev.h"
+#include "bpfd/rtnl.h"
 #include "common/log.h"
 #include "common/strnum.h"
 
@@ -105,8 +106,11 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 
 	memset(k, 0, sizeof(*k));
 	k->cgroup_fd = k->fdinfo_fd = k->ioctl_fd = k->netns_fd = -1;
+	k->tc_fd = -1;
 	r = netdev_open(&netdev, false);
 	k->netdev_fd = netdev.fd;
+	if (r == 0)
+		r = k->tc_fd = rtnl_open();
 	if (r < 0) {
 		log_error("rtnetlink: %s", strerror(-r));
 		return r;
@@ -147,6 +151,7 @@ void
 kernel_close(struct kernel *k)
 {
 	fd_close(&k->netdev_fd);
+	fd_close(&k->tc_fd);
 	fd_close(&k->ioctl_fd);
 	fd_close(&k->cgroup_fd);
 	fd_close(&k->fdinfo_fd);

@@ -16,6 +16,7 @@ struct corebtf;
 
 struct kernel {
 	int netdev_fd; /* rtnetlink, for the loader's thread alone */
+	int tc_fd;     /* the same, to ask for and change tc filters */
 	int ioctl_fd;  /* a socket, to ask for interfaces by name */
 	int cgroup_fd; /* O_PATH of the cgroup2 root; -1: none mounted */
 	int fdinfo_fd; /* directory /proc/self/fdinfo */
@@ -30,6 +31,7 @@ struct kernel {
 	bool lsm_bpf;          /* ...and bpf is one of them */
 	bool lockdown; /* confidentiality: no reading of kernel memory */
 	struct corebtf *corebtf; /* touched by the loader's thread alone */
+	uint32_t filter_owner;   /* this agent's mark in tc filters' names */
 	char cgroup_root[AEGIS_PATH_SIZE]; /* without a '/' at its end */
 };
 

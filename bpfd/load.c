@@ -8,6 +8,7 @@
 
 #include "bpfd/attach.h"
 #include "bpfd/attach_probe.h"
+#include "bpfd/clsact.h"
 #include "bpfd/elements.h"
 #include "bpfd/notes.h"
 #include "bpfd/object.h"
@@ -227,6 +228,9 @@ attach_one(struct load *l, struct load_link *link, const struct kernel *k,
 	uint32_t prog_id;
 	int r;
 
+	if (clsact_is_meant(a, k))
+		return clsact_attach(k, a, &link->place,
+		    l->artifact->progs[a->prog].fd, &link->filter, f);
 	link->fd = attach_create(&l->artifact->plan, link->attach, &link->place,
 	    l->artifact->progs[a->prog].fd, k,
 	    (l->beside >> link->attach & 1) != 0, f);
@@ -254,7 +258,7 @@ attach_new(struct load *l, const struct kernel *k)
 
 	for (i = 0; i < l->link_count; i++) {
 		link = &l->links[i];
-		if (link->old_fd >= 0)
+		if (link->old_fd >= 0 || link->old_filter.handle != 0)
 			continue;
 		if (can_wait(l, link)) {
 			memset(&none, 0, sizeof(none));
@@ -270,9 +274,18 @@ attach_new(struct load *l, const struct kernel *k)
 	return 0;
 }
 
+/* One link or filter of the replaced artifact runs that program from now. */
+static int
+swap(struct load_link *link, int prog_fd, const struct kernel *k)
+{
+	if (link->old_filter.handle != 0)
+		return clsact_replace(k, &link->old_filter, prog_fd);
+	return bpf_link_update(link->old_fd, prog_fd, NULL) < 0 ? -errno : 0;
+}
+
 /* Put the old programs back where they had been replaced already. */
 static void
-restore_old(struct load *l)
+restore_old(struct load *l, const struct kernel *k)
 {
 	const struct loadplan *plan = &l->artifact->plan;
 	struct load_link *link;
@@ -283,8 +296,7 @@ restore_old(struct load *l)
 		if (!link->updated)
 			continue;
 		if (link->old_prog_fd >= 0 &&
-		    bpf_link_update(link->old_fd, link->old_prog_fd, NULL) ==
-			0) {
+		    swap(link, link->old_prog_fd, k) == 0) {
 			link->updated = false;
 			continue;
 		}
@@ -301,7 +313,7 @@ restore_old(struct load *l)
  * cannot fail half-way without the old program having been away.
  */
 static int
-update_links(struct load *l)
+update_links(struct load *l, const struct kernel *k)
 {
 	const struct loadplan *plan = &l->artifact->plan;
 	const struct loadplan_attach *a;
@@ -312,13 +324,13 @@ update_links(struct load *l)
 	for (i = 0; i < l->link_count; i++) {
 		link = &l->links[i];
 		a = &plan->attaches[link->attach];
-		if (link->old_fd < 0)
+		if (link->old_fd < 0 && link->old_filter.handle == 0)
 			continue;
-		if (bpf_link_update(link->old_fd,
-			l->artifact->progs[a->prog].fd, NULL) < 0) {
-			r = -errno;
+		r = swap(link, l->artifact->progs[a->prog].fd, k);
+		if (r < 0) {
 			/* Its interface went meanwhile. */
-			if (r == -ENOLINK && can_wait(l, link))
+			if ((r == -ENOLINK || r == -ENOENT) &&
+			    can_wait(l, link))
 				continue;
 			return failure_set(&l->failure, failure_kind(r), r,
 			    "%s: cannot swap the program attached to \"%s\": "
@@ -330,11 +342,34 @@ update_links(struct load *l)
 	return 0;
 }
 
+/* Nothing of it stays attached. */
+static void
+detach_new(struct load *l, const struct kernel *k)
+{
+	struct tc_filter *filter;
+	size_t i;
+	int r;
+
+	/* Backwards: the first one may have made the qdisc. */
+	for (i = l->link_count; i-- > 0;) {
+		fd_close(&l->links[i].fd);
+		filter = &l->links[i].filter;
+		r = filter->handle == 0 ? 0 : clsact_detach(k, filter);
+		if (r < 0 && r != -ENOENT)
+			failure_add(&l->failure,
+			    "its tc filter on \"%s\", priority %u, handle "
+			    "0x%x, cannot be removed: %s",
+			    l->links[i].place.interface, filter->priority,
+			    filter->handle, strerror(-r));
+		filter->handle = 0;
+	}
+	attach_perf_release(l);
+}
+
 static int
 load_attach(struct load *l, const struct kernel *k)
 {
 	int64_t start = clock_boot_ns();
-	size_t i;
 	int r;
 
 	r = place_plan(l, k);
@@ -343,12 +378,10 @@ load_attach(struct load *l, const struct kernel *k)
 	if (r == 0)
 		r = attach_perf_create(l);
 	if (r == 0)
-		r = update_links(l);
+		r = update_links(l, k);
 	if (r < 0) {
-		restore_old(l);
-		for (i = 0; i < l->link_count; i++)
-			fd_close(&l->links[i].fd);
-		attach_perf_release(l);
+		restore_old(l, k);
+		detach_new(l, k);
 	}
 	l->attach_us = (uint64_t)(clock_boot_ns() - start) / 1000;
 	return r;

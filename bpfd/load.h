@@ -18,6 +18,7 @@
 #include "bpfd/failure.h"
 #include "bpfd/kernel.h"
 #include "bpfd/queue.h"
+#include "common/tcfilter.h"
 
 #define LOAD_MAX_LINKS 1024 /* CUSTODY_MAX_LINKS */
 
@@ -29,7 +30,10 @@ struct load_link {
 	int old_prog_fd; /* its program, to put back; -1: not known here */
 	int fd;          /* the new link; -1: none */
 	uint32_t link_id;
-	bool updated; /* old_fd runs the new program */
+	/* The same for one by a filter; handle 0: none. */
+	struct tc_filter old_filter;
+	struct tc_filter filter;
+	bool updated; /* old_fd or old_filter runs the new program */
 	bool wanted;  /* the plan means it */
 };
 

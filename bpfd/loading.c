@@ -103,6 +103,28 @@ handle_load_old_link(struct imsg *m, void *ctx)
 }
 
 int
+handle_load_old_filter(struct imsg *m, void *ctx)
+{
+	const struct msg_load_old_filter *msg = msg_get_LOAD_OLD_FILTER(m);
+	struct bpfd *b = ctx;
+	struct load *l = load_find(&b->loads, m->id);
+	struct load_link *link;
+	int fd;
+
+	if (l == NULL || l->started || msg->attach >= LOADPLAN_MAX_ATTACHES ||
+	    !tc_filter_is_sound(&msg->filter) ||
+	    load_find_link(l, msg->attach, msg->filter.ifindex) != NULL)
+		return -EINVAL;
+	link = load_add_link(l, msg->attach, msg->filter.ifindex);
+	if (link == NULL)
+		return -EINVAL;
+	link->old_filter = msg->filter;
+	if (artifact_find_prog(&b->artifacts, msg->filter.prog_id, &fd) != NULL)
+		link->old_prog_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+int
 handle_load_old_map(struct imsg *m, void *ctx)
 {
 	const struct msg_load_map *msg = msg_get_LOAD_OLD_MAP(m);
@@ -259,6 +281,7 @@ handle_loaded(struct job *job, void *ctx)
 
 	TAILQ_REMOVE(&b->loads, l, pending);
 	if (l->forgotten) {
+		filters_detach_forgotten(b, l);
 		load_free(l);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpfd/clsact.h"
 #include "bpfd/netdev.h"
 #include "common/clock.h"
 #include "common/ifpattern.h"
@@ -13,7 +14,8 @@
 /* ---- of a load ---- */
 
 static int
-want(struct load *l, uint32_t attach, const struct place *place)
+want(struct load *l, uint32_t attach, const struct place *place,
+    const struct kernel *k)
 {
 	struct load_link *link = load_find_link(l, attach, place->ifindex);
 
@@ -29,11 +31,15 @@ want(struct load *l, uint32_t attach, const struct place *place)
 	/* It went while it was handed over: nothing is there to swap. */
 	if (link->old_fd >= 0 && attach_link_is_dead(link->old_fd))
 		fd_close(&link->old_fd);
+	if (link->old_filter.handle != 0 &&
+	    clsact_look_ours(k, &link->old_filter) < 0)
+		link->old_filter.handle = 0;
 	return 0;
 }
 
 static int
-want_matching(struct load *l, uint32_t attach, const struct netdev *interfaces)
+want_matching(struct load *l, uint32_t attach, const struct netdev *interfaces,
+    const struct kernel *k)
 {
 	const char *pattern = l->artifact->plan.attaches[attach].target;
 	const struct iface *i;
@@ -48,7 +54,7 @@ want_matching(struct load *l, uint32_t attach, const struct netdev *interfaces)
 			continue;
 		place.ifindex = i->ifindex;
 		memcpy(place.interface, i->name, sizeof(place.interface));
-		r = want(l, attach, &place);
+		r = want(l, attach, &place, k);
 	}
 	return r;
 }
@@ -68,7 +74,7 @@ want_one(struct load *l, uint32_t attach, const struct kernel *k)
 		str_copy_cut(
 		    place.interface, sizeof(place.interface), a->target);
 	}
-	return want(l, attach, &place);
+	return want(l, attach, &place, k);
 }
 
 /* Links that nobody wants: agentd keeps and closes its own copies. */
@@ -119,7 +125,7 @@ place_plan(struct load *l, const struct kernel *k)
 			listed = true;
 		}
 		if (r == 0)
-			r = want_matching(l, i, &interfaces);
+			r = want_matching(l, i, &interfaces, k);
 	}
 	interfaces.fd = -1; /* the kernel's, for the next load */
 	netdev_close(&interfaces);
@@ -139,11 +145,14 @@ run(struct job *job, const struct kernel *k)
 	uint32_t prog_id;
 	int r;
 
-	p->link_fd =
-	    attach_create(&plan, 0, &p->place, p->prog_fd, k, false, &failure);
-	r = p->link_fd < 0
-	    ? p->link_fd
-	    : attach_link_info(p->link_fd, &p->answer.link_id, &prog_id);
+	if (clsact_is_meant(&p->attach, k))
+		r = clsact_attach(k, &p->attach, &p->place, p->prog_fd,
+		    &p->answer.filter, &failure);
+	else
+		r = p->link_fd = attach_create(
+		    &plan, 0, &p->place, p->prog_fd, k, false, &failure);
+	if (p->link_fd >= 0)
+		r = attach_link_info(p->link_fd, &p->answer.link_id, &prog_id);
 	if (r == 0)
 		return;
 	fd_close(&p->link_fd);

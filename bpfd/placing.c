@@ -22,8 +22,10 @@ handle_placed(struct job *job, void *ctx)
 	struct place_job *p = (struct place_job *)job;
 	struct bpfd *b = ctx;
 
-	/* Forgotten meanwhile: the link goes again. */
-	if (artifact_find(&b->artifacts, p->id) != NULL &&
+	/* Forgotten meanwhile: the link goes again; of a filter agentd is told,
+	 * and has it detached. */
+	if ((artifact_find(&b->artifacts, p->id) != NULL ||
+		p->answer.filter.handle != 0) &&
 	    msg_send_LINK_ATTACHED(b->worker.agentd, p->id, &p->answer,
 		fd_steal(&p->link_fd)) == -ENOBUFS)
 		worker_fail(&b->worker);

@@ -76,6 +76,19 @@ send_updated(
 	return msg_send_LOAD_UPDATED(agentd, id, &msg);
 }
 
+static int
+send_filter(
+    struct imsg_channel *agentd, uint64_t id, const struct load_link *link)
+{
+	struct msg_load_filter msg = {
+		.attach = link->attach,
+		.filter = link->filter,
+	};
+
+	memcpy(msg.interface, link->place.interface, sizeof(msg.interface));
+	return msg_send_LOAD_FILTER(agentd, id, &msg);
+}
+
 /* Links leave this process; updates are told also after a failure. */
 static int
 send_links(struct imsg_channel *agentd, struct load *l)
@@ -90,6 +103,8 @@ send_links(struct imsg_channel *agentd, struct load *l)
 		if (link->updated) {
 			r = send_updated(agentd, l->artifact->id, link->attach,
 			    link->place.ifindex);
+		} else if (link->filter.handle != 0) {
+			r = send_filter(agentd, l->artifact->id, link);
 		} else if (link->fd >= 0) {
 			msg = (struct msg_load_link){
 				.attach = link->attach,

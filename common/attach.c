@@ -85,3 +85,13 @@ attach_from_section(
 	}
 	return -ENOENT;
 }
+
+const char *
+attach_name(uint32_t kind, bool by_filter)
+{
+	if (by_filter && kind == ATTACH_TCX_INGRESS)
+		return "tc/ingress";
+	if (by_filter && kind == ATTACH_TCX_EGRESS)
+		return "tc/egress";
+	return attach_row(kind) == NULL ? "unknown" : attach_row(kind)->name;
+}

@@ -54,6 +54,9 @@ struct attach_row {
 /* The row of a kind, NULL if there is none. */
 const struct attach_row *attach_row(uint32_t kind);
 
+/* Its name, or that of the same by a tc filter; "unknown".  Static. */
+const char *attach_name(uint32_t kind, bool by_filter);
+
 /* The word of an "attach" entry: "interface", "cgroup", "symbol"; ""
  * where it takes none. */
 const char *attach_target_name(enum attach_target target);

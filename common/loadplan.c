@@ -189,6 +189,10 @@ check_attaches(const struct loadplan *plan)
 			return "attachment: kind";
 		if (!flags_are_sound(a))
 			return "attachment: flags";
+		if ((a->kind == ATTACH_TCX_INGRESS ||
+			a->kind == ATTACH_TCX_EGRESS) &&
+		    (a->priority < 0 || a->priority > UINT16_MAX))
+			return "attachment: priority";
 		if (!str_is_text(a->target, sizeof(a->target)) ||
 		    a->target[0] == '\0' || a->name_len > strlen(a->target) ||
 		    !in_data(plan, a->symbols_off, a->symbols_len) ||

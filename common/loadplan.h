@@ -97,7 +97,7 @@ struct loadplan_attach {
 	uint32_t prog; /* index of the program */
 	uint32_t kind; /* enum attach_kind */
 	uint32_t flags;
-	int32_t priority; /* clsact, 0: default; netfilter: any */
+	int32_t priority; /* tc: of a filter, 0: none; netfilter: any */
 	/* Interface, cgroup path, symbol; for people, and, up to name_len
 	 * bytes, what it is about.  Never "". */
 	char target[AEGIS_TARGET_SIZE];

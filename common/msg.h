@@ -15,6 +15,7 @@
 #include "common/lifecycle.h"
 #include "common/limits.h"
 #include "common/strnum.h"
+#include "common/tcfilter.h"
 
 enum msg_type {
 	MSG_NOTHING = 0,
@@ -314,6 +315,8 @@ struct msg_verify_symbol_at {
 
 struct msg_bpf_config {
 	char cgroup_root[AEGIS_PATH_SIZE]; /* mount point of cgroup2, or "" */
+	uint32_t filter_owner; /* marks this agent's filters (tcfilter.h) */
+	uint32_t reserved;
 };
 
 struct msg_load_object {
@@ -329,13 +332,19 @@ struct msg_load_old_link {
 	uint32_t ifindex; /* where it is; 0: not at an interface */
 };
 
+struct msg_load_old_filter {
+	uint32_t attach; /* index in the new plan's attachments */
+	uint32_t reserved;
+	struct tc_filter filter;
+};
+
 struct msg_load_perf {
 	uint32_t attach; /* index in the plan's attachments */
 	uint32_t cpu;    /* where it samples; else 0 */
 };
 
 struct msg_load_start {
-	uint32_t old_links;      /* how many LOAD_OLD_LINK came, */
+	uint32_t old_links;      /* how many LOAD_OLD_LINK, _FILTER came, */
 	uint32_t perf_events;    /* and LOAD_PERF */
 	uint64_t predecessor;    /* handle of the one it replaces; 0: none */
 	uint32_t attach_nothing; /* 1: aegisctl dry-run */
@@ -361,6 +370,13 @@ struct msg_load_link {
 	char interface[AEGIS_IFNAME_SIZE]; /* its name; else "" */
 };
 
+struct msg_load_filter {
+	uint32_t attach; /* index in the plan's attachments */
+	uint32_t reserved;
+	struct tc_filter filter;
+	char interface[AEGIS_IFNAME_SIZE]; /* the name of its interface */
+};
+
 struct msg_load_updated {
 	uint32_t attach;  /* as LOAD_OLD_LINK had it, */
 	uint32_t ifindex; /* both */
@@ -371,8 +387,8 @@ struct msg_load_verifier_log {
 };
 
 struct msg_load_done {
-	uint32_t result; /* enum work_result */
-	uint32_t reserved;
+	uint32_t result;    /* enum work_result */
+	uint32_t holder_id; /* the program that has the hook; 0: not known */
 	uint64_t load_us;   /* libbpf's load */
 	uint64_t attach_us; /* all attachments */
 	char error[AEGIS_ERROR_SIZE];
@@ -396,11 +412,45 @@ struct msg_link_attach {
 struct msg_link_attached {
 	uint32_t attach; /* as LINK_ATTACH had it, */
 	uint32_t ifindex;
-	uint32_t result; /* enum work_result; WORK_OK comes with the fd */
+	uint32_t result; /* enum work_result; WORK_OK comes with the fd, */
 	uint32_t link_id;
-	uint32_t gone; /* the interface or cgroup is not there */
-	uint32_t reserved;
+	uint32_t gone;           /* the interface or cgroup is not there */
+	uint32_t holder_id;      /* as in LOAD_DONE */
+	struct tc_filter filter; /* or with this, whose handle is not 0 */
 	char error[AEGIS_TEXT_SIZE * 2];
+};
+
+struct msg_filter_detach {
+	struct tc_filter filter;
+};
+
+struct msg_filter_detached {
+	struct tc_filter filter; /* as asked */
+	uint32_t result;         /* enum work_result; WORK_OK: it is gone */
+	uint32_t reserved;
+	char error[AEGIS_TEXT_SIZE];
+};
+
+struct msg_filter_check {
+	uint32_t attach; /* index in the plan's attachments */
+	uint32_t reserved;
+	struct tc_filter filter;
+};
+
+struct msg_filter_checked {
+	uint32_t attach;         /* as FILTER_CHECK had it, */
+	uint32_t seen_prog_id;   /* the program that it runs; 0: it is gone */
+	struct tc_filter filter; /* as asked */
+};
+
+struct msg_filters_keep {
+	uint32_t count;
+	uint32_t reserved;
+};
+
+struct msg_filters_kept {
+	uint32_t removed;
+	uint32_t restored; /* given the program back that it should run */
 };
 
 struct msg_bpf_sample {

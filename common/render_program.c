@@ -139,18 +139,22 @@ attach_points(const struct snapshot *snap, const struct snapshot_program *p)
 {
 	struct json_object *list = json_object_new_array(), *o;
 	const struct snapshot_attach *a;
-	const struct attach_row *row;
 	uint32_t i;
 
 	for (i = 0; i < p->attach_count; i++) {
 		a = &snap->attaches[p->attach_first + i];
-		row = attach_row(a->kind);
 		o = json_object_new_object();
 		render_add(o, "program", render_string(a->program));
 		render_add(o, "type",
-		    render_string(row != NULL ? row->name : "unknown"));
+		    render_string(attach_name(a->kind, a->filter.handle != 0)));
 		render_add(o, "target", render_string(a->target));
 		render_add(o, "link_id", json_object_new_int64(a->link_id));
+		if (a->filter.handle != 0) {
+			render_add(o, "priority",
+			    json_object_new_int64(a->filter.priority));
+			render_add(o, "handle",
+			    json_object_new_int64(a->filter.handle));
+		}
 		(void)json_object_array_add(list, o);
 	}
 	return list;

@@ -16,9 +16,10 @@
 #include "common/lifecycle.h"
 #include "common/limits.h"
 #include "common/proc.h"
+#include "common/tcfilter.h"
 
 #define SNAPSHOT_MAGIC   0x504e5341u /* "ASNP" */
-#define SNAPSHOT_VERSION 2
+#define SNAPSHOT_VERSION 3
 
 #define SNAPSHOT_LOAD_BUCKETS 12
 
@@ -116,6 +117,7 @@ struct snapshot_attach {
 	char target[AEGIS_TARGET_SIZE];
 	uint32_t kind; /* enum attach_kind */
 	uint32_t link_id;
+	struct tc_filter filter; /* instead of a link; or handle 0 */
 };
 
 struct snapshot_kernel_prog {

@@ -70,8 +70,7 @@ is_useful(const struct attacher *a, enum attach_where where)
 		return a->kind == ATTACH_LSM_CGROUP;
 	if (where == WHERE_MODE)
 		return a->kind == ATTACH_XDP;
-	/* A tcx link has no priority: programs run in the order they came. */
-	return where == WHERE_DIRECTION && is_tc;
+	return (where == WHERE_DIRECTION || where == WHERE_PRIORITY) && is_tc;
 }
 
 static void
@@ -184,7 +183,27 @@ find_target(const struct attacher *a)
 	return check_target(a, target) ? target : NULL;
 }
 
-/* XDP's mode, tc's direction. */
+/*
+ * A link has no priority, its programs run in the order they came: with one,
+ * a program is attached by a filter of the clsact qdisc on every kernel.
+ */
+static void
+read_priority(const struct attacher *a, struct loadplan_attach *record)
+{
+	const char *priority = attacher_text(a, WHERE_PRIORITY);
+	int64_t n = 0;
+
+	if (a->kind != ATTACH_TCX_INGRESS && a->kind != ATTACH_TCX_EGRESS)
+		return; /* check_useless() */
+	if (priority != NULL &&
+	    strnum_parse_i64(priority, 1, UINT16_MAX, &n) < 0)
+		problem_add(a->problems,
+		    "program %s: priority \"%.40s\": wanted 1 to %d",
+		    a->prog_name, priority, UINT16_MAX);
+	record->priority = (int32_t)n;
+}
+
+/* XDP's mode, tc's direction and priority. */
 static void
 read_details(struct attacher *a, struct loadplan_attach *record)
 {
@@ -209,6 +228,7 @@ read_details(struct attacher *a, struct loadplan_attach *record)
 		    "program %s: direction \"%.40s\", wanted ingress or "
 		    "egress",
 		    a->prog_name, direction);
+	read_priority(a, record);
 }
 
 /* What the kernel must know of a program before it is loaded. */

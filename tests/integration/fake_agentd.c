@@ -40,8 +40,16 @@ fake_get(uint64_t id)
 void
 fake_clear(struct fake_held *h)
 {
+	struct msg_filter_detach detach;
 	size_t i;
 
+	for (i = 0; h->used && i < FAKE_MAX_FDS; i++) {
+		detach.filter = h->filters[i];
+		fake()->detached = false;
+		if (detach.filter.handle != 0 && fake()->bpfd != NULL &&
+		    msg_send_FILTER_DETACH(fake()->bpfd, 0, &detach) < 0)
+			errx(2, "send");
+	}
 	if (h->used) {
 		fd_close(&h->plan);
 		for (i = 0; i < FAKE_MAX_FDS; i++) {
@@ -139,6 +147,27 @@ on_link(struct imsg *m, void *ctx)
 }
 
 static int
+on_filter(struct imsg *m, void *ctx)
+{
+	const struct msg_load_filter *msg = msg_get_LOAD_FILTER(m);
+
+	fake_get(m->id)->filters[msg->attach] = msg->filter;
+	out("filter %u %u %u 0x%x", msg->attach, msg->filter.ifindex,
+	    msg->filter.priority, msg->filter.handle);
+	return 0;
+}
+
+static int
+on_detached(struct imsg *m, void *ctx)
+{
+	const struct msg_filter_detached *msg = msg_get_FILTER_DETACHED(m);
+
+	fake()->detached = msg->result == WORK_OK;
+	out("detached %u %s", msg->result, msg->error);
+	return 0;
+}
+
+static int
 on_updated(struct imsg *m, void *ctx)
 {
 	out("updated %u", msg_get_LOAD_UPDATED(m)->attach);
@@ -205,6 +234,8 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_PROG] = on_prog,
 	[MSG_LOAD_MAP] = on_map,
 	[MSG_LOAD_LINK] = on_link,
+	[MSG_LOAD_FILTER] = on_filter,
+	[MSG_FILTER_DETACHED] = on_detached,
 	[MSG_LOAD_UPDATED] = on_updated,
 	[MSG_LOAD_VERIFIER_LOG] = on_verifier_log,
 	[MSG_LOAD_DONE] = on_done,

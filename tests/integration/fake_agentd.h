@@ -27,6 +27,7 @@ struct fake_held {
 	int64_t sent_ns; /* when the object was sent */
 	int plan;
 	int progs[FAKE_MAX_FDS], maps[FAKE_MAX_FDS], links[FAKE_MAX_FDS];
+	struct tc_filter filters[FAKE_MAX_FDS]; /* handle 0: none */
 	uint32_t link_ids[FAKE_MAX_FDS];
 	uint32_t ifindexes[FAKE_MAX_FDS]; /* of links; 0: none */
 	char map_names[FAKE_MAX_FDS][AEGIS_BPF_NAME_SIZE];
@@ -42,6 +43,7 @@ struct fake {
 	pid_t pid;
 	bool quiet; /* do not print what bpfd says */
 	bool ready, sampled, ponged;
+	bool detached; /* the filter that fake_clear() asked for last */
 	int landlock;
 	struct fake_held held[FAKE_MAX_LOADS];
 };
@@ -51,7 +53,7 @@ struct fake *fake(void);
 
 /* Of artifact ID; exits on a wrong one. */
 struct fake_held *fake_get(uint64_t id);
-/* Close all that is held of it. */
+/* Close all that is held of it, have its filters detached. */
 void fake_clear(struct fake_held *h);
 
 /* Start bpfd and wait until it is ready. */

@@ -234,12 +234,17 @@ target_of(uint32_t kind)
 	}
 }
 
-/* The link's id is the kernel's until nothing is attached any more. */
+/*
+ * The link's id is the kernel's until nothing is attached any more; a filter
+ * (0) is bpfd's to detach.
+ */
 static bool
 is_detached(uint32_t link_id)
 {
 	int tries, fd;
 
+	if (link_id == 0)
+		return fake_await(&fake()->detached) == NULL;
 	for (tries = 0; tries < 500; tries++) {
 		fd = bpf_link_get_fd_by_id(link_id);
 		if (fd < 0)
@@ -296,7 +301,9 @@ try_row(uint32_t kind, const char *line_name, const char *object)
 	wrong = fake_sample();
 	if (wrong == NULL && h->sampled.packets_processed == 0)
 		wrong = "attached, but the program never ran";
-	if (wrong == NULL && (h->links[0] < 0 || h->sampled.memory_bytes == 0))
+	if (wrong == NULL &&
+	    ((h->links[0] < 0 && h->filters[0].handle == 0) ||
+		h->sampled.memory_bytes == 0))
 		wrong = "no link, or no memory shown";
 	count = h->sampled.packets_processed;
 	link_id = h->link_ids[0];

@@ -256,7 +256,51 @@ START_TEST (taken_over_and_given_back) {
 }
 END_TEST
 
-UNIT_MAIN("custody", one_attachment_has_many_places,
+START_TEST (a_filter_changes_hands) {
+	const struct tc_filter filter = { .ifindex = 4,
+		.handle = 1,
+		.priority = 50,
+		.prog_id = 70,
+		.made_qdisc = 1 };
+	struct fixture old, new;
+	struct custody_link *link;
+
+	set_up(&old, 1);
+	attach(&old, 0, ATTACH_TCX_INGRESS, "eth1");
+	old.attaches[0].priority = 50;
+	ck_assert(!custody_is_complete(old.c));
+	ck_assert_int_eq(custody_add_filter(old.c, 0, "eth1", &filter), 0);
+	ck_assert_int_eq(
+	    custody_add_filter(old.c, 0, "eth1", &filter), -EEXIST);
+	ck_assert(custody_is_complete(old.c));
+	/* at another priority it is another place, */
+	set_up(&new, 1);
+	attach(&new, 0, ATTACH_TCX_INGRESS, "eth1");
+	new.attaches[0].priority = 51;
+	new.c->prog_ids[0] = 80;
+	ck_assert_uint_eq(custody_match(new.c, old.c), 0);
+	/* and so it is on the other side, and for a link */
+	new.attaches[0].priority = 50;
+	new.attaches[0].kind = ATTACH_TCX_EGRESS;
+	ck_assert_uint_eq(custody_match(new.c, old.c), 0);
+	new.attaches[0].kind = ATTACH_TCX_INGRESS;
+	ck_assert_uint_eq(custody_match(new.c, old.c), 1);
+	ck_assert_int_eq(custody_take_over(new.c, old.c, 0, 4), 0);
+	link = custody_find_link(new.c, 0, 4);
+	ck_assert_int_eq(link->fd, -1);
+	ck_assert(tc_filter_same_place(&link->filter, &filter));
+	ck_assert_uint_eq(link->filter.prog_id, 80);
+	ck_assert_uint_eq(link->filter.made_qdisc, 1);
+	custody_give_back(new.c, old.c);
+	link = custody_find_link(old.c, 0, 4);
+	ck_assert(tc_filter_same_place(&link->filter, &filter));
+	ck_assert(!custody_is_complete(new.c));
+	tear_down(&old);
+	tear_down(&new);
+}
+END_TEST
+
+UNIT_MAIN("custody", a_filter_changes_hands, one_attachment_has_many_places,
     a_named_target_must_be_there, places_carry_over_one_by_one,
     a_map_is_carried_by_name_if_it_is_listed, kept_is_all_that_the_plan_loads,
     each_place_goes_to_one, taken_over_and_given_back)

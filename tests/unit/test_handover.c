@@ -125,6 +125,10 @@ END_TEST
 	} while (0)
 
 START_TEST (wrong_values_are_refused) {
+	const struct tc_filter filter = {
+		.ifindex = 3, .handle = 1, .priority = 50, .prog_id = 7
+	};
+
 	REFUSED(artifacts[0].listing.artifact_id[0] = '\0');
 	REFUSED(memset(artifacts[0].listing.name, 'x', AEGIS_NAME_SIZE));
 	REFUSED(artifacts[0].listing.params_off = 1);
@@ -139,6 +143,17 @@ START_TEST (wrong_values_are_refused) {
 	REFUSED(links[0].artifact = 2);
 	REFUSED(links[0].attach = LOADPLAN_MAX_ATTACHES);
 	REFUSED(links[0].link_id = 0);
+	/* A filter instead of a link, but where it says, and not both. */
+	REFUSED(links[0].filter = filter);
+	REFUSED(links[0].link_id = 0; links[0].filter = filter;
+		links[0].ifindex = 4);
+	REFUSED(links[0].link_id = 0; links[0].filter = filter;
+		links[0].ifindex = 3; links[0].filter.priority = 0);
+	make();
+	links[0].link_id = 0;
+	links[0].ifindex = 3;
+	links[0].filter = filter;
+	ck_assert_int_eq(check(write_record()), 0);
 	REFUSED(memset(links[0].interface, 'x', sizeof(links[0].interface)));
 }
 END_TEST

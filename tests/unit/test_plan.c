@@ -189,8 +189,11 @@ START_TEST (attachments_that_are_refused) {
 		{ "{'program':'p_xdp','interface':'lo','priority':1}",
 		    "takes no priority" },
 		{ "{'program':'p_xdp','interface':'lo'},"
-		  "{'program':'p_tc','interface':'eth0','priority':1}",
-		    "takes no priority" },
+		  "{'program':'p_tc','interface':'eth0','priority':0}",
+		    "priority \"0\": wanted 1 to 65535" },
+		{ "{'program':'p_xdp','interface':'lo'},"
+		  "{'program':'p_tc','interface':'eth0','priority':65536}",
+		    "priority \"65536\": wanted 1 to 65535" },
 		{ "{'program':'p_xdp','interface':'lo'},"
 		  "{'program':'p_xdp','interface':'lo'}",
 		    "say the same" },

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Asking rtnetlink: one request at a time on a socket that was opened before
+ * the sandbox closed (libbpf and libmnl open one for each call).
+ */
+#ifndef BPFD_RTNL_H
+#define BPFD_RTNL_H
+
+#include <linux/rtnetlink.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+
+#define RTNL_TEXT_SIZE 128
+
+struct rtnl_request {
+	union {
+		struct nlmsghdr header;
+		uint8_t bytes[512];
+	};
+};
+
+/* An owned socket, or -errno. */
+int rtnl_open(void) _must_check_;
+
+/* Begin with BODY of LEN bytes, which follows the header. */
+void rtnl_init(struct rtnl_request *r, uint16_t type, uint16_t flags,
+    const void *body, size_t len);
+/* Attributes; what does not fit ends the process: sizes are the code's. */
+void rtnl_add(
+    struct rtnl_request *r, uint16_t type, const void *data, size_t len);
+void rtnl_add_u32(struct rtnl_request *r, uint16_t type, uint32_t value);
+/* Those added between the two are inside of it. */
+struct rtattr *rtnl_nest(struct rtnl_request *r, uint16_t type);
+void rtnl_nest_end(struct rtnl_request *r, struct rtattr *nest);
+
+/* For each message of the answer. */
+typedef void (*rtnl_each)(const struct nlmsghdr *h, void *ctx);
+
+/*
+ * Send, and wait for the end of the answer (no more than seconds).  0, or
+ * -errno: the kernel's, with its own words in TEXT (RTNL_TEXT_SIZE; "" if it
+ * has none; may be NULL), or -EINTR: a dump was disturbed and is to be asked
+ * for again.
+ */
+int rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx,
+    char *text) _must_check_;
+
+/* The attributes of a message after its body; *LEN: their bytes. */
+const struct rtattr *rtnl_attrs(
+    const struct nlmsghdr *h, size_t body, size_t *len);
+
+/* The first one of TYPE with at least MIN bytes in it; NULL: none. */
+const struct rtattr *rtnl_find(
+    const struct rtattr *attrs, size_t len, uint16_t type, size_t min);
+
+/* Its value, where MIN was 4. */
+uint32_t rtnl_u32(const struct rtattr *attr);
+
+/* The words in a kernel's error message, cut to RTNL_TEXT_SIZE; "". */
+void rtnl_words(const struct nlmsghdr *h, char *text);
+
+#endif
