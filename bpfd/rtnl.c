@@ -2,12 +2,12 @@
 #include "bpfd/rtnl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "bpfd/netdev.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/strnum.h"
 
 int
@@ -44,7 +44,7 @@ rtnl_add(struct rtnl_request *r, uint16_t type, const void *data, size_t len)
 	struct rtattr *attr = (struct rtattr *)(void *)(r->bytes + at);
 
 	if (at + RTA_SPACE(len) > sizeof(r->bytes))
-		fatal("a request to rtnetlink is too long");
+		abort();
 	attr->rta_type = type;
 	attr->rta_len = (uint16_t)RTA_LENGTH(len);
 	if (len > 0)
