@@ -4,6 +4,7 @@ types, endpoints, statuses, options, signals.  Variables are compared in
 tests/unit/test_config.c, commands and metrics in test_aegisctl.py, messages in
 test_manuals.py."""
 
+import json
 import os
 import re
 
@@ -70,6 +71,25 @@ def test_words(function, page, start, end, count):
     told = set(re.findall(r"\w+", part(read("man", page), start, end)))
     assert len(names(function)) >= count
     assert names(function) <= told
+
+
+def properties(schema):
+    if isinstance(schema, list):
+        return set().union(*map(properties, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema.get("properties", ())).union(
+        *map(properties, schema.values()))
+
+
+@pytest.mark.parametrize("schema, page, count", [
+    ("event.schema.json", "aegis-events.7", 60),
+    ("signal.schema.json", "aegis-events.7", 8),
+    ("api.schema.json", "aegis-api.7", 50)])
+def test_fields(schema, page, count):
+    fields = properties(json.loads(read("schemas", schema)))
+    assert len(fields) >= count
+    assert fields <= set(re.findall(r"\w+", read("man", page)))
 
 
 def test_endpoints():
