@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "agentd/config.h"
+#include "agentd/config_files.h"
 #include "agentd/custody.h"
 #include "agentd/filters.h"
 #include "agentd/fleet.h"
@@ -80,6 +81,7 @@ struct agent {
 	int keys;          /* trust anchors for verifyd: sealed memfd, or -1 */
 	bool keys_are_set; /* keyset.h records from Vault, not text */
 	int64_t keys_confirmed_boot_ns; /* when Vault last gave them */
+	struct config_files files;      /* those that variables name */
 	struct secret_mark vault_token_mark;
 	struct secret_mark registry_token_mark;
 	bool keys_expired; /* ... which is too long ago: not used */

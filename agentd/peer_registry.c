@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/peer_fetch.h"
 #include "agentd/secrets.h"
 #include "common/log.h"
 
@@ -111,6 +112,27 @@ handle_done(struct imsg *m, void *ctx)
 }
 
 static int
+send_tls(const struct config *c, struct imsg_channel *ch)
+{
+	int r;
+
+	if ((r = secrets_send_file(ch, SECRET_CA, c->registry_ca)) < 0 ||
+	    (r = secrets_send_file(ch, SECRET_CERT, c->registry_cert)) < 0)
+		return r;
+	return secrets_send_file(ch, SECRET_KEY, c->registry_key);
+}
+
+void
+peer_registry_renew_tls(struct agent *agent)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_REGISTRY);
+
+	/* Whoever starts reads them anyway; what fails is logged. */
+	if (ch != NULL && send_tls(&agent->config, ch) == -ENOBUFS)
+		proc_kill(agent, PROC_REGISTRY, "does not read its channel");
+}
+
+static int
 configure(struct agent *agent, struct imsg_channel *ch)
 {
 	const struct config *c = &agent->config;
@@ -144,9 +166,8 @@ configure(struct agent *agent, struct imsg_channel *ch)
 		if (r < 0)
 			return r;
 	}
-	if ((r = secrets_send_file(ch, SECRET_CA, c->registry_ca)) < 0 ||
-	    (r = secrets_send_file(ch, SECRET_CERT, c->registry_cert)) < 0 ||
-	    (r = secrets_send_file(ch, SECRET_KEY, c->registry_key)) < 0)
+	r = send_tls(c, ch);
+	if (r < 0)
 		return r;
 	(void)secrets_changed(
 	    c->registry_token_file, &agent->registry_token_mark);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/peer_fetch.h"
 #include "agentd/keyage.h"
 #include "agentd/peer_verify.h"
 #include "agentd/secrets.h"
@@ -85,6 +86,17 @@ configure(struct agent *agent, struct imsg_channel *ch)
 	if (c->vault_token_file[0] != '\0')
 		return secrets_send_file(ch, SECRET_TOKEN, c->vault_token_file);
 	return secrets_send_text(ch, SECRET_TOKEN, c->vault_token);
+}
+
+void
+peer_vault_renew_tls(struct agent *agent)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_VAULT);
+
+	if (ch != NULL &&
+	    secrets_send_file(ch, SECRET_CA, agent->config.vault_ca) ==
+		-ENOBUFS)
+		proc_kill(agent, PROC_VAULT, "does not read its channel");
 }
 
 static const imsg_handler handlers[MSG_TYPE_MAX] = {

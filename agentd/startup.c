@@ -246,12 +246,15 @@ open_control_dir(const struct agent *agent)
 void
 startup_open(struct agent *agent)
 {
+	const struct config_var *named[CONFIG_VARS_MAX];
+	uint32_t users;
 	int r;
 
 	if (geteuid() != 0)
 		fatal("agentd must be started as root: it starts its workers "
 		      "as users of their own");
 	agent->keys = -1;
+	(void)config_files_diff(&agent->files, &agent->config, named, &users);
 	describe_host(agent);
 	open_dirs(agent);
 	open_fleet(agent);
