@@ -140,11 +140,14 @@ attach_find_interface(
 
 	if (ifindex >= 0)
 		return ifindex;
+	if (ifindex == -ENODEV)
+		return failure_set(f, WORK_TRANSIENT, ifindex,
+		    "%s: interface \"%s\" does not exist",
+		    attach_row(a->kind)->name, a->target);
 	return failure_set(f,
 	    ifindex == -EINVAL ? WORK_REFUSED : WORK_TRANSIENT, ifindex,
-	    ifindex == -ENODEV ? "%s: interface \"%s\" does not exist"
-			       : "%s: interface \"%s\" cannot be found",
-	    attach_row(a->kind)->name, a->target);
+	    "%s: interface \"%s\" cannot be found (%s)",
+	    attach_row(a->kind)->name, a->target, strerror(-ifindex));
 }
 
 /* The cgroup's directory, owned, or -errno with the reason in F. */
