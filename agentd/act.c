@@ -150,7 +150,7 @@ save(struct agent *agent)
 	r = state_save(agent->state_dir, &agent->state);
 	if (r < 0 && !agent->state_failing)
 		log_error("cannot write the state to %s: %s; it is kept in "
-			  "memory and tried again at the next change",
+			  "memory and tried again with each heartbeat",
 		    agent->config.state_dir, strerror(-r));
 	else if (r == 0 && agent->state_failing)
 		log_info("the state is written again");

@@ -81,6 +81,7 @@ handle_heartbeat(evutil_socket_t fd, short what, void *arg)
 	report_status(agent);
 	/* Ages and health change without anything happening. */
 	agent->snapshot_dirty = true;
+	agent->state_dirty |= agent->state_failing;
 	agent_act(agent);
 }
 

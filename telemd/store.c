@@ -14,7 +14,8 @@ say_failure(struct store *st, int r)
 	if (st->failing)
 		return;
 	st->failing = true;
-	if (r == -EDQUOT)
+	st->full = r == -EDQUOT;
+	if (st->full)
 		pipeline_note(st->pipeline, LOG_LEVEL_WARN, NULL,
 		    "the spool is full (AGENT_SPOOL_MAX_MB): events are "
 		    "dropped, violations first; they are counted");
@@ -22,6 +23,13 @@ say_failure(struct store *st, int r)
 		pipeline_note(st->pipeline, LOG_LEVEL_ERROR, strerror(-r),
 		    "the spool cannot be written: events are kept in memory "
 		    "until NATS has them");
+}
+
+static void
+say_room(struct store *st)
+{
+	st->failing = st->full = false;
+	pipeline_note(st->pipeline, LOG_LEVEL_INFO, NULL, "the spool has room");
 }
 
 static void
@@ -49,10 +57,8 @@ append(struct store *st, struct batch *b)
 		return r;
 	if (r < 0 || any > 0)
 		say_failure(st, r < 0 ? r : -EDQUOT);
-	else if (st->failing) {
-		st->failing = false;
-		pipeline_note(p, LOG_LEVEL_INFO, NULL, "the spool has room");
-	}
+	else if (st->failing)
+		say_room(st);
 	(void)pthread_mutex_lock(&p->mu);
 	p->spool_full = st->failing;
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
@@ -286,6 +292,22 @@ place_group(struct store *st, struct batch_list *group)
 		pipeline_wake_main(p);
 }
 
+/* The broker has taken all: perhaps long before something is appended again. */
+static void
+notice_room(struct store *st)
+{
+	struct pipeline *p = st->pipeline;
+
+	if (!st->full || !spool_is_empty(st->spool, SPOOL_EVENTS) ||
+	    !spool_is_empty(st->spool, SPOOL_VIOLATIONS))
+		return;
+	say_room(st);
+	(void)pthread_mutex_lock(&p->mu);
+	p->spool_full = false;
+	(void)pthread_mutex_unlock(&p->mu);
+	pipeline_wake_main(p);
+}
+
 /* Time has passed: what waits too long in memory goes to disk. */
 static void
 tick(struct store *st)
@@ -300,6 +322,7 @@ tick(struct store *st)
 	r = seqstate_error(st->seqstate);
 	if (r < 0)
 		say_failure(st, r);
+	notice_room(st);
 	if (is_behind(p) && move_to_spool(st, EVENT_VIOLATION) == -EDQUOT)
 		return;
 	(void)pthread_mutex_lock(&p->mu);

@@ -16,6 +16,7 @@ struct store {
 	struct spool *spool;
 	struct seqstate *seqstate;
 	bool failing; /* said already */
+	bool full;    /* that was the reason: the bound was reached */
 };
 
 /* The thread's body: runs until pipeline->stop.  ARG: struct store. */

@@ -465,6 +465,27 @@ def test_stalled_broker_delays_nothing_else(server, spool, make):
     assert seqs(sub.events()) == list(range(1, 501))
 
 
+def test_full_spool_is_over_when_it_is_empty(server, spool, make):
+    """Although nothing is appended to it any more."""
+    server.stop()
+    t = make(Telemd, server.url, spool=spool, spool_max=1 << 20)
+
+    def said():
+        return (len(t.logs("the spool is full")),
+                len(t.logs("the spool has room")))
+    for _ in range(400):
+        t.await_accepted(t.event("program_error", error="x", biglog=1))
+        full, room = said()
+        # The last one had to make room for itself.
+        if full > room and t.state()["spool_full"] == 1:
+            break
+    full, room = said()
+    assert full == room + 1
+    server.start()
+    wait.until(lambda: said() == (full, full), "room", 20)
+    assert t.state()["spool_full"] == 0
+
+
 def test_full_disk_keeps_events_in_memory(server, work_dir, make):
     sub = make(Subscriber, server.url)
     mount = os.path.join(work_dir, "small")
