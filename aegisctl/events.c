@@ -212,7 +212,11 @@ handle_closed(int reason, const char *text, void *ctx)
 static void
 handle_patience(evutil_socket_t fd, short what, void *arg)
 {
-	end(arg, -ETIMEDOUT, "agentd did not answer");
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "agentd did not answer within %d s",
+	    CLIENT_TIMEOUT_SEC);
+	end(arg, -ETIMEDOUT, text);
 }
 
 static int

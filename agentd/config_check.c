@@ -195,7 +195,7 @@ check_nats_url(const char *s, const char **what)
 	int r;
 
 	if (copy == NULL)
-		return wrong(what, "no memory");
+		return wrong(what, "out of memory");
 	while ((one = strsep(&next, ",")) != NULL) {
 		if (++n > AEGIS_NATS_URLS)
 			return wrong(what,

@@ -72,7 +72,7 @@ read_all(
 
 	s->data = malloc(max + 2);
 	if (s->data == NULL)
-		return fail(err, -ENOMEM, "no memory for %s", path);
+		return fail(err, -ENOMEM, "out of memory for %s", path);
 	for (;;) {
 		n = read(fd, s->data + s->len, max + 1 - s->len);
 		if (n == -1 && errno == EINTR)

@@ -249,7 +249,7 @@ parse_string(const struct config_row *row, char *field, const char *value,
 
 	canon = malloc(row->size);
 	if (canon == NULL) {
-		(void)snprintf(why, size, "no memory");
+		(void)snprintf(why, size, "out of memory");
 		return -ENOMEM;
 	}
 	r = config_check_value(row->check, value, canon, row->size, &what);

@@ -377,8 +377,9 @@ state_rollback_add(struct state *s)
 		list = reallocarray(
 		    s->rollbacks, s->rollback_count + 1, sizeof(*list));
 		if (list == NULL) {
-			log_error("no memory: the history of rollbacks lacks "
-				  "the newest");
+			log_error(
+			    "out of memory: the history of rollbacks lacks "
+			    "the newest");
 			return NULL;
 		}
 		s->rollbacks = list;

@@ -82,7 +82,7 @@ element_write(const struct loadplan *plan, uint32_t index, int fd, int cpus,
 		all = calloc(1, bytes > 0 ? bytes : 1);
 		if (all == NULL || bytes == 0)
 			return failure_set(f, WORK_TRANSIENT, -ENOMEM,
-			    "map \"%s\": no memory for a value on %d CPUs",
+			    "map \"%s\": out of memory for a value on %d CPUs",
 			    m->name, cpus);
 		step = bytes / (size_t)cpus;
 		for (cpu = 0; cpu < cpus; cpu++)

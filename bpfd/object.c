@@ -235,7 +235,7 @@ object_open(struct object *o, const struct memfd_map *elf,
 	if (o->log == MAP_FAILED) {
 		o->log = NULL;
 		return failure_set(failure, WORK_TRANSIENT, -ENOMEM,
-		    "no memory for the verifier's log");
+		    "out of memory for the verifier's log");
 	}
 	o->log_size = LOG_SIZE;
 	opts.object_name = plan->header->object_name;

@@ -153,8 +153,8 @@ exec_worker(const struct launch *l, int error_fd)
 	r = become(l, &what);
 	if (r == -ENOENT)
 		fail(error_fd, r,
-		    "account %s does not exist: run scripts/setup or "
-		    "systemd-sysusers",
+		    "account %s does not exist: scripts/setup or "
+		    "systemd-sysusers makes it",
 		    user);
 	if (r < 0)
 		fail(error_fd, r, "%s of account %s: %s", what, user,

@@ -143,7 +143,7 @@ pem_from_text(const char *value, char **pem, const char **what)
 		return 0;
 	p = out = malloc(strlen(value) + 2);
 	if (out == NULL) {
-		*what = "no memory";
+		*what = "out of memory";
 		return -ENOMEM;
 	}
 	while (*value != '\0') {
@@ -173,7 +173,7 @@ pubkey_to_pem(const char *value, char **pem, const char **what)
 		return pem_from_text(value, pem, what);
 	der = malloc(sizeof(ed25519_prefix) + strlen(value) + 3);
 	if (der == NULL) {
-		*what = "no memory";
+		*what = "out of memory";
 		return -ENOMEM;
 	}
 	memcpy(der, ed25519_prefix, sizeof(ed25519_prefix));
@@ -192,7 +192,7 @@ pubkey_to_pem(const char *value, char **pem, const char **what)
 	else
 		*pem = pem_encode(der + sizeof(ed25519_prefix), (size_t)n);
 	if (*pem == NULL) {
-		*what = "no memory";
+		*what = "out of memory";
 		return -ENOMEM;
 	}
 	return 0;

@@ -208,7 +208,7 @@ judge_code(struct http_check *c, const struct http_end *end,
 	case CURLE_OUT_OF_MEMORY:
 		/* libcurl's word for a line beyond its own bound, too. */
 		(void)http_check_fail(c, -EPROTO,
-		    "a header line that is too long (or no memory)");
+		    "a header line that is too long (or out of memory)");
 		break;
 	case CURLE_GOT_NOTHING:
 		(void)http_check_fail(
