@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Traffic of an interface, by tc: counts it, and lets nothing by that goes
- * to one UDP port.
+ * Traffic of an interface, by tc: lets nothing by that goes to one UDP port,
+ * and counts it.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -17,8 +17,7 @@ const volatile __u32 version = 1;
 const volatile __u16 blocked_port = 9;
 
 struct stats {
-	__u64 packets_processed;
-	__u64 violations;
+	__u64 packets_processed; /* those that are dropped */
 };
 
 struct {
@@ -36,8 +35,6 @@ judge(struct __sk_buff *skb)
 	struct iphdr ip;
 	struct udphdr udp;
 
-	if (s)
-		s->packets_processed++;
 	if (skb->protocol != bpf_htons(ETH_P_IP) ||
 	    bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 ||
 	    ip.protocol != IPPROTO_UDP ||
@@ -46,7 +43,7 @@ judge(struct __sk_buff *skb)
 	    udp.dest != bpf_htons(blocked_port))
 		return TC_ACT_UNSPEC;
 	if (s)
-		s->violations++;
+		s->packets_processed++;
 	return TC_ACT_SHOT;
 }
 
