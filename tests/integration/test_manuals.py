@@ -72,7 +72,6 @@ NOT_SAID = {
     "aegisctl/events.c": r"packets, .* violations|programs loaded, up",
     "agentd/reload.c": r"^nothing changed$| \(after a restart of agentd\)$|"
                        r" \(what is in its file\)$",
-    "agentd/agentd.c": r"^usage: ",
     "agentd/spawner.c": r"^agentd: spawn$",  # the name of the process
     "bpfd/notes.c": r"prog '|verification time|stack depth",  # libbpf's
     "agentd/peer_probe.c": r"does not read its channel",  # in agentd.8
@@ -97,6 +96,8 @@ def texts_for(page):
 
 
 def is_no_message(text):
+    if text.text.startswith("usage: "):
+        return True
     pattern = NOT_SAID.get(text.where.partition(":")[0])
     return pattern and re.search(pattern, text.text)
 

@@ -124,6 +124,8 @@ def texts_in(code, name):
 
 def for_the_record(call):
     name, rest = call
+    if name in ("fprintf", "fputs"):
+        return "stderr" not in rest.partition(");")[0]
     if name not in ("log_line", "pipeline_note"):
         return name in NO_MESSAGE
     level = rest[:200].partition('"')[0]
