@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/holder.h"
 #include "agentd/peer_links.h"
 #include "agentd/peer_probe.h"
 #include "common/log.h"
@@ -419,6 +420,7 @@ handle_done(struct imsg *m, void *ctx)
 	const struct msg_load_done *done = msg_get_LOAD_DONE(m);
 	struct agent *agent = ctx;
 	struct artifact *a = being_loaded(agent, m);
+	char error[AEGIS_ERROR_SIZE];
 
 	if (done->result > WORK_VERIFIER ||
 	    !str_is_terminated(done->error, sizeof(done->error)))
@@ -435,8 +437,10 @@ handle_done(struct imsg *m, void *ctx)
 		give_back_links(agent, a);
 		closer_close(agent->closer, a->custody, 0);
 	}
-	fleet_load_done(&agent->fleet, a, (enum work_result)done->result,
-	    done->error, moment_now());
+	str_copy_cut(error, sizeof(error), done->error);
+	holder_add(agent, done->holder_id, error, sizeof(error));
+	fleet_load_done(&agent->fleet, a, (enum work_result)done->result, error,
+	    moment_now());
 	if (done->result == WORK_OK)
 		links_settle(agent, a);
 	return 0;

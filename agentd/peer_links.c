@@ -5,6 +5,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/events.h"
+#include "agentd/holder.h"
 #include "agentd/linkinfo.h"
 #include "common/attach.h"
 #include "common/log.h"
@@ -202,6 +203,7 @@ not_attached(struct agent *agent, struct artifact *a, struct custody_link *link,
 	(void)snprintf(text, sizeof(text), "%s%s%s%s: %s",
 	    drift != NULL ? "drift: " : "", what, drift != NULL ? " " : "",
 	    drift != NULL ? drift : "", msg->error);
+	holder_add(agent, msg->holder_id, text, sizeof(text));
 	if (!link->reported)
 		report(agent, a, drift != NULL ? "drift" : "attach", text);
 	link->reported = true;

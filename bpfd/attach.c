@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bpfd/attach_probe.h"
+#include "bpfd/holder.h"
 #include "common/ifpattern.h"
 
 enum bpf_prog_type
@@ -202,7 +203,7 @@ attach_check(
 
 static int
 link_ifindex(const struct loadplan_attach *a, const struct place *place,
-    int prog_fd, struct failure *f)
+    int prog_fd, const struct kernel *k, struct failure *f)
 {
 	const struct attach_row *row = attach_row(a->kind);
 	struct bpf_link_create_opts opts = { .sz = sizeof(opts) };
@@ -217,10 +218,12 @@ link_ifindex(const struct loadplan_attach *a, const struct place *place,
 	if (fd >= 0)
 		return fd;
 	r = -errno;
-	if (r == -EBUSY || (r == -EEXIST && a->kind == ATTACH_XDP))
+	if (r == -EBUSY || (r == -EEXIST && a->kind == ATTACH_XDP)) {
+		f->holder_id = holder_of_xdp(k, place->ifindex);
 		return failure_set(f, WORK_TRANSIENT, r,
 		    "%s: another XDP program is attached to \"%s\" already",
 		    row->name, place->interface);
+	}
 	if (r == -EOPNOTSUPP && opts.flags == XDP_FLAGS_DRV_MODE)
 		return failure_set(f, WORK_REFUSED, r,
 		    "%s: the driver of \"%s\" has no native XDP: mode "
@@ -247,6 +250,8 @@ link_cgroup(const struct loadplan_attach *a, int prog_fd,
 	if (fd >= 0)
 		return fd;
 	r = -errno;
+	if (r == -EPERM)
+		f->holder_id = holder_of_hook(dir, row->bpf_attach_type, true);
 	return failure_set(f, failure_kind(r), r,
 	    r == -EPERM
 		? "%s: cannot attach to cgroup \"%s\": a program without "
@@ -295,7 +300,7 @@ attach_create(const struct loadplan *plan, uint32_t index,
 
 	switch (attach_row(a->kind)->method) {
 	case METHOD_LINK_IFINDEX:
-		return link_ifindex(a, place, prog_fd, f);
+		return link_ifindex(a, place, prog_fd, k, f);
 	case METHOD_LINK_CGROUP:
 		return link_cgroup(a, prog_fd, k, f);
 	case METHOD_LINK_TRACING:

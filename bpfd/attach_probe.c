@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "bpfd/attach.h"
+#include "bpfd/holder.h"
 #include "common/attach_target.h"
 
 #define PERF_EVENTS_MAX 8192
@@ -81,6 +82,9 @@ link_netns(const struct loadplan_attach *a, int prog_fd, const struct kernel *k,
 	if (fd >= 0)
 		return fd;
 	r = -errno;
+	if (r == -EEXIST)
+		f->holder_id =
+		    holder_of_hook(k->netns_fd, row->bpf_attach_type, false);
 	return failure_set(f, failure_kind(r), r,
 	    r == -EEXIST
 		? "%s: a program that is not in a link has the network "

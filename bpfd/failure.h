@@ -11,6 +11,7 @@
 
 struct failure {
 	enum work_result result; /* WORK_OK: none so far */
+	uint32_t holder_id;      /* holder.h: whose the hook is; 0: not known */
 	char text[AEGIS_ERROR_SIZE];
 };
 

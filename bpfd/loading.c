@@ -246,6 +246,7 @@ name_holder(struct bpfd *b, struct load *l)
 				    "it is artifact \"%s\" (%s %s)",
 				    a->artifact_id, a->plan.header->name,
 				    a->plan.header->artifact_version);
+				l->failure.holder_id = 0;
 				return;
 			}
 		}

@@ -159,6 +159,7 @@ run(struct job *job, const struct kernel *k)
 	p->answer.result = failure.result != WORK_OK
 	    ? (uint32_t)failure.result
 	    : (uint32_t)failure_kind(r);
+	p->answer.holder_id = failure.holder_id;
 	p->answer.gone = r == -ENODEV || r == -ENOENT;
 	str_copy_cut(p->answer.error, sizeof(p->answer.error),
 	    failure.text[0] != '\0' ? failure.text : strerror(-r));

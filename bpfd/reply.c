@@ -151,6 +151,7 @@ reply_send(struct imsg_channel *agentd, struct load *l)
 {
 	struct msg_load_done done = {
 		.result = l->failure.result,
+		.holder_id = l->failure.holder_id,
 		.load_us = l->load_us,
 		.attach_us = l->attach_us,
 	};

@@ -37,6 +37,9 @@ static const struct sandbox_call agentd_calls[] = {
 	/* Custody reads what it holds; it can neither load nor attach. */
 	CALL_IF("bpf", 0, BPF_OBJ_GET_INFO_BY_FD),
 	CALL_IF("bpf", 0, BPF_ENABLE_STATS),
+	/* The name of a program that holds a hook; no maps and no links by
+	 * number, and what it opens it can neither attach nor run. */
+	CALL_IF("bpf", 0, BPF_PROG_GET_FD_BY_ID),
 	/* the broker */
 	CALL("perf_event_open"),
 	/* the control socket, its peers' credentials, the service manager */
@@ -232,6 +235,8 @@ static const struct sandbox_call bpf_calls[] = {
 	CALL_IF("bpf", 0, BPF_LINK_CREATE),
 	CALL_IF("bpf", 0, BPF_LINK_UPDATE),
 	CALL_IF("bpf", 0, BPF_RAW_TRACEPOINT_OPEN),
+	/* numbers of the programs at a hook: who has it */
+	CALL_IF("bpf", 0, BPF_PROG_QUERY),
 	/* libbpf walks module BTFs when vmlinux lacks a type: needs
 	 * CAP_SYS_ADMIN, so these only give a clean EPERM */
 	CALL_IF("bpf", 0, BPF_BTF_GET_NEXT_ID),

@@ -41,6 +41,9 @@ CAPS = {
 PROG_LOAD, OBJ_PIN, PROG_ATTACH, PROG_GET_FD_BY_ID, OBJ_GET_INFO = \
     5, 6, 8, 13, 15
 RAW_TRACEPOINT_OPEN, LINK_CREATE, LINK_UPDATE, ENABLE_STATS = 17, 28, 29, 32
+MAP_LOOKUP, MAP_UPDATE, PROG_GET_NEXT_ID, MAP_GET_FD_BY_ID = 1, 2, 11, 14
+LINK_GET_FD_BY_ID, LINK_GET_NEXT_ID, LINK_DETACH, PROG_QUERY = 30, 31, 34, 16
+PROG_DETACH, PROG_TEST_RUN = 9, 10
 
 
 def landlock_abi():
@@ -336,8 +339,16 @@ def test_nobody_else_loads(probe, role, thing):
 
 @pytest.mark.parametrize("command", [PROG_LOAD, LINK_CREATE, LINK_UPDATE,
                                      RAW_TRACEPOINT_OPEN, PROG_ATTACH,
-                                     OBJ_PIN, PROG_GET_FD_BY_ID])
+                                     OBJ_PIN, PROG_DETACH, PROG_TEST_RUN])
 def test_agentd_neither_loads_nor_attaches(probe, command):
+    assert probe("agentd", "bpf_cmd", command) == KILLED
+
+
+@pytest.mark.parametrize("command", [MAP_LOOKUP, MAP_UPDATE, PROG_GET_NEXT_ID,
+                                     MAP_GET_FD_BY_ID, LINK_GET_FD_BY_ID,
+                                     LINK_GET_NEXT_ID, LINK_DETACH])
+def test_agentd_looks_a_program_up_and_nothing_else(probe, command):
+    assert probe("agentd", "bpf_cmd", PROG_GET_FD_BY_ID) != KILLED
     assert probe("agentd", "bpf_cmd", command) == KILLED
 
 
@@ -346,7 +357,8 @@ def test_agentd_looks_at_what_it_holds_and_counts_run_time(probe):
     assert probe("agentd", "bpf_cmd", OBJ_GET_INFO) not in (KILLED, "EPERM")
 
 
-@pytest.mark.parametrize("command", [PROG_ATTACH, OBJ_PIN,
+@pytest.mark.parametrize("command", [PROG_ATTACH, PROG_DETACH, OBJ_PIN,
+                                     LINK_DETACH, LINK_GET_FD_BY_ID,
                                      PROG_GET_FD_BY_ID, ENABLE_STATS])
 def test_bpfd_pins_nothing_and_takes_nothing_by_number(probe, command):
     assert probe("bpfd", "bpf_cmd", command) == KILLED

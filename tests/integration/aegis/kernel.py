@@ -29,6 +29,16 @@ def _bpf(cmd, attr):
     return result, buf.raw
 
 
+def fd_of(kind, number):
+    """An owned descriptor of the object."""
+    return _bpf(_FD_BY_ID[kind], struct.pack("=IIII", number, 0, 0, 0))[0]
+
+
+def bpf(cmd, attr):
+    """bpf(2) itself: what it returns."""
+    return _bpf(cmd, attr)[0]
+
+
 def next_id(kind, start):
     """The first id above START, or None."""
     try:
