@@ -299,14 +299,34 @@ look_at(
 	return r;
 }
 
+/*
+ * Is it to be replaced?  A bpfd that died while it did so may have swapped
+ * the program in a link, and could not tell: the link runs the new one's, and
+ * the next bpfd swaps again.  To detach it meanwhile would leave a gap.
+ */
+static bool
+is_being_replaced(struct agent *agent, const struct artifact *a)
+{
+	const struct artifact *next;
+
+	TAILQ_FOREACH (next, &agent->fleet.artifacts, entry)
+		if (next->predecessor == a->handle && artifact_is_pending(next))
+			return true;
+	return false;
+}
+
 /* What follows from what was SEEN of it.  False: the link is no more. */
 static bool
 judge(struct agent *agent, struct artifact *a, struct custody_link *link,
     const struct link_seen *seen)
 {
 	struct custody *c = a->custody;
+	uint32_t prog = c->loadplan.attaches[link->attach].prog;
 	const char *what;
 
+	if (seen->attached && seen->prog_id != c->prog_ids[prog] &&
+	    is_being_replaced(agent, a))
+		return true;
 	switch (follow_drift(&agent->interfaces, c, link, seen, &what)) {
 	case DRIFT_NONE:
 		return true;
@@ -400,6 +420,9 @@ links_check(struct agent *agent)
 	struct artifact *a;
 	size_t i;
 
+	/* Without bpfd nothing can be attached again: let it be as it is. */
+	if (proc_channel(agent, PROC_BPF) == NULL)
+		return;
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
 		if (!is_followed(a))
 			continue;

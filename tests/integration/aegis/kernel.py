@@ -59,20 +59,39 @@ def all_ids(kind):
     return ids
 
 
-def prog_name(number):
-    """A program's name (15 characters at most), None if it is gone."""
+def _info(kind, number, size):
+    """What the kernel says of an object, None if it is gone."""
     try:
-        fd, _ = _bpf(_FD_BY_ID["prog"], struct.pack("=IIII", number, 0, 0, 0))
+        fd, _ = _bpf(_FD_BY_ID[kind], struct.pack("=IIII", number, 0, 0, 0))
     except FileNotFoundError:
         return None
     try:
-        info = ctypes.create_string_buffer(232)
+        info = ctypes.create_string_buffer(size)
         _bpf(_INFO_BY_FD, struct.pack(
             "=IIQ", fd, len(info), ctypes.addressof(info)))
-        # type id tag[8] lens insns load_time uid nr_map_ids map_ids name[16]
-        return info.raw[64:80].split(b"\0")[0].decode()
+        return info.raw
     finally:
         os.close(fd)
+
+
+def prog_name(number):
+    """A program's name (15 characters at most), None if it is gone."""
+    info = _info("prog", number, 232)
+    # type id tag[8] lens insns load_time uid nr_map_ids map_ids name[16]
+    return info and info[64:80].split(b"\0")[0].decode()
+
+
+def map_name(number):
+    """A map's name (15 characters at most), None if it is gone."""
+    info = _info("map", number, 88)
+    # type id key_size value_size max_entries map_flags name[16]
+    return info and info[24:40].split(b"\0")[0].decode()
+
+
+def link_prog(number):
+    """Id of the program that a link runs, None if the link is gone."""
+    info = _info("link", number, 64)
+    return info and struct.unpack_from("=III", info)[2]
 
 
 def map_value(number, key, size):
