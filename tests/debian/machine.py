@@ -48,7 +48,8 @@ class Machine:
 
     def __init__(self, tree, archives, init="/sbin/init"):
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--net", "--ipc",
+            # It does not outlive this process either.
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--net", "--ipc",
              "--uts", "--cgroup", "--kill-child",
              os.path.join(HERE, "boot"), tree, archives, init],
             stdin=subprocess.DEVNULL)
