@@ -42,12 +42,6 @@ cancel(struct agent *agent, uint64_t handle)
 static void
 unload(struct agent *agent, struct artifact *a)
 {
-	const struct msg_ring_remove ring = { 0 };
-	struct imsg_channel *telem = proc_channel(agent, PROC_TELEM);
-
-	if (telem != NULL && msg_send_RING_REMOVE(telem, a->handle, &ring) < 0)
-		log_line(LOG_LEVEL_WARN, a->listing.artifact_id, NULL,
-		    "telemd cannot be told that the program goes");
 	/* A replaced one may come back within its successor's probation. */
 	if (a->unload_reason == UNLOAD_REPLACED)
 		closer_detach(agent->closer, a->custody, a->handle);

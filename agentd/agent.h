@@ -120,6 +120,9 @@ void agent_act(struct agent *agent);
 /* agentd.c: begin to stop; the loop ends when all is out. */
 void agent_stop(struct agent *agent);
 
+/* agentd.c: HANDLE's program is out of the kernel. */
+void agent_unloaded(struct agent *agent, uint64_t handle);
+
 /* agentd.c: all is out and told: end the loop. */
 void agent_stopped(struct agent *agent);
 

@@ -17,6 +17,7 @@
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_links.h"
 #include "agentd/peer_verify.h"
+#include "agentd/rings.h"
 #include "agentd/spawn.h"
 #include "agentd/startup.h"
 #include "common/log.h"
@@ -103,11 +104,21 @@ static void
 handle_unloaded(uint64_t handle, void *ctx)
 {
 	struct agent *agent = ctx;
+
+	if (!filters_wait(agent, handle))
+		agent_unloaded(agent, handle);
+	agent_act(agent);
+}
+
+void
+agent_unloaded(struct agent *agent, uint64_t handle)
+{
 	struct artifact *a = fleet_find(&agent->fleet, handle);
 
-	if (a != NULL && !filters_wait(agent, handle))
+	/* Not before: while it was attached it wrote events. */
+	rings_let_go(agent, handle);
+	if (a != NULL)
 		fleet_unloaded(&agent->fleet, a, moment_now());
-	agent_act(agent);
 }
 
 void

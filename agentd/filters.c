@@ -82,14 +82,11 @@ left(struct agent *agent, size_t at)
 {
 	struct filters *f = &agent->filters;
 	const struct filter_leaving one = f->leaving[at];
-	struct artifact *a;
 
 	f->leaving[at] = f->leaving[--f->count];
 	if (!one.closed || filters_wait(agent, one.handle))
 		return;
-	a = fleet_find(&agent->fleet, one.handle);
-	if (a != NULL)
-		fleet_unloaded(&agent->fleet, a, moment_now());
+	agent_unloaded(agent, one.handle);
 }
 
 int

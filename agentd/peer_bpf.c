@@ -12,6 +12,7 @@
 #include "agentd/holder.h"
 #include "agentd/peer_links.h"
 #include "agentd/peer_probe.h"
+#include "agentd/rings.h"
 #include "common/log.h"
 
 static int
@@ -364,44 +365,6 @@ count_load_time(struct observed *seen, const struct msg_load_done *done)
 	seen->load_sum_us += us;
 }
 
-/* Program events skip agentd: their ring goes to telemd. */
-static void
-hand_over_rings(struct agent *agent, struct artifact *a)
-{
-	struct custody *c = a->custody;
-	struct imsg_channel *ch = proc_channel(agent, PROC_TELEM);
-	struct msg_ring_add ring = { 0 };
-	uint32_t i;
-
-	if (ch == NULL)
-		return; /* telemd is told of all when it is ready */
-	memcpy(
-	    ring.artifact_id, a->listing.artifact_id, sizeof(ring.artifact_id));
-	memcpy(ring.name, a->listing.name, sizeof(ring.name));
-	memcpy(ring.version, a->listing.version, sizeof(ring.version));
-	for (i = 0; i < c->loadplan.header->map_count; i++) {
-		if (!(c->loadplan.maps[i].flags & LOADPLAN_MAP_EVENTS) ||
-		    c->maps[i] < 0)
-			continue;
-		ring.max_entries = c->loadplan.maps[i].max_entries;
-		if (msg_send_RING_ADD(
-			ch, a->handle, &ring, copy_fd(c->maps[i])) < 0)
-			log_line(LOG_LEVEL_WARN, a->listing.artifact_id, NULL,
-			    "telemd cannot be given the event ring");
-	}
-}
-
-void
-peer_bpf_hand_over_rings(struct agent *agent)
-{
-	struct artifact *a;
-
-	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
-		if (artifact_is_loaded(a) &&
-		    a->custody->loadplan.header != NULL)
-			hand_over_rings(agent, a);
-}
-
 /* A load failed: links it had taken over go back to whose they were. */
 static void
 give_back_links(struct agent *agent, struct artifact *a)
@@ -432,7 +395,7 @@ handle_done(struct imsg *m, void *ctx)
 			return -EBADMSG; /* loaded, it said */
 		count_load_time(&agent->observed, done);
 		fd_close(&a->custody->verifier_log);
-		hand_over_rings(agent, a);
+		rings_hand_over(agent, a);
 	} else {
 		give_back_links(agent, a);
 		closer_close(agent->closer, a->custody, 0);

@@ -26,7 +26,4 @@ void peer_bpf_forget(struct agent *agent, const struct artifact *a);
 /* Take a sample of all; answers come as fleet_sampled(). */
 void peer_bpf_sample(struct agent *agent);
 
-/* A new telemd is ready: the event rings of all that runs go to it. */
-void peer_bpf_hand_over_rings(struct agent *agent);
-
 #endif

@@ -9,7 +9,7 @@
 #include "aegis_config.h"
 #include "agentd/agent.h"
 #include "agentd/events.h"
-#include "agentd/peer_bpf.h"
+#include "agentd/rings.h"
 #include "agentd/secrets.h"
 #include "common/log.h"
 
@@ -156,7 +156,7 @@ static void
 ready(struct agent *agent)
 {
 	events_resend(agent);
-	peer_bpf_hand_over_rings(agent);
+	rings_hand_over_all(agent);
 }
 
 static void

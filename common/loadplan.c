@@ -96,7 +96,7 @@ check_maps(const struct loadplan *plan)
 			return "map: name";
 		if (m->flags &
 		    ~(uint32_t)(LOADPLAN_MAP_STATS | LOADPLAN_MAP_EVENTS |
-			LOADPLAN_MAP_CARRY))
+			LOADPLAN_MAP_CARRY | LOADPLAN_MAP_LOST))
 			return "map: flags";
 	}
 	return NULL;

@@ -74,6 +74,7 @@ enum loadplan_map_flags {
 	LOADPLAN_MAP_STATS = 1 << 0,  /* sampled: goes to agentd, too */
 	LOADPLAN_MAP_EVENTS = 1 << 1, /* aegis_events: goes to telemd */
 	LOADPLAN_MAP_CARRY = 1 << 2,  /* carry_maps */
+	LOADPLAN_MAP_LOST = 1 << 3,   /* aegis_lost: goes to telemd, too */
 };
 
 /* The object's maps in libbpf's order, all of them, internal ones too. */

@@ -526,6 +526,10 @@ struct msg_ring_add {
 	char version[AEGIS_VERSION_SIZE];
 };
 
+struct msg_ring_lost {
+	uint32_t reserved[2];
+};
+
 struct msg_ring_remove {
 	uint32_t reserved[2];
 };

@@ -61,6 +61,8 @@ fill_context(struct telemd *t, struct event_context *c, uint64_t *sent,
 	memcpy(sent, p->sent, sizeof(p->sent));
 	memcpy(dropped, p->dropped, sizeof(p->dropped));
 	(void)pthread_mutex_unlock(&p->mu);
+	dropped[EVENT_VIOLATION_REPORT] =
+	    rings_count_lost(t, dropped[EVENT_VIOLATION_REPORT]);
 	c->host_id = t->worker.host_id;
 	c->agent_version = t->agent_version;
 	c->sent = sent;
@@ -209,6 +211,9 @@ events_open_spool(struct telemd *t)
 void
 events_close_spool(struct telemd *t)
 {
+	/* With what programs that were on their way out had lost. */
+	memcpy(t->seqstate.r.dropped, t->pipeline.dropped,
+	    sizeof(t->seqstate.r.dropped));
 	/* Numbers given out but not confirmed are in the spool, or unsure. */
 	bool clean = t->pipeline.confirmed + 1 >= t->next_seq;
 

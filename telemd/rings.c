@@ -45,6 +45,7 @@ ring_free(struct rings *rs, struct program_ring *pr)
 	if (pr->readable != NULL)
 		event_free(pr->readable);
 	ring_unmap(&pr->ring);
+	losses_unmap(&pr->losses);
 	violation_format_free(&pr->format);
 	fd_close(&pr->fd);
 	free(pr);
@@ -98,6 +99,17 @@ ring_new(struct telemd *t, const struct msg_ring_add *m, uint64_t id)
 	return pr;
 }
 
+static struct program_ring *
+find_ring(struct telemd *t, uint64_t id)
+{
+	struct program_ring *pr;
+
+	TAILQ_FOREACH (pr, &t->rings.list, entry)
+		if (pr->id == id && !pr->removing)
+			break;
+	return pr;
+}
+
 int
 rings_handle_add(struct imsg *m, void *ctx)
 {
@@ -109,9 +121,8 @@ rings_handle_add(struct imsg *m, void *ctx)
 	if (!MSG_ID_OK(add->artifact_id) || !MSG_TEXT_OK(add->name) ||
 	    !MSG_TEXT_OK(add->version) || m->id == 0)
 		return -EINVAL;
-	TAILQ_FOREACH (pr, &t->rings.list, entry)
-		if (pr->id == m->id && !pr->removing)
-			return -EEXIST;
+	if (find_ring(t, m->id) != NULL)
+		return -EEXIST;
 	pr = ring_new(t, add, m->id);
 	if (pr == NULL)
 		return 0;
@@ -137,19 +148,42 @@ rings_handle_add(struct imsg *m, void *ctx)
 }
 
 int
+rings_handle_lost(struct imsg *m, void *ctx)
+{
+	struct program_ring *pr = find_ring(ctx, m->id);
+
+	/* Without it losses are told with the next event, or never: programs
+	 * built for an older agent have no map that can be mapped. */
+	if (pr != NULL && losses_map(&pr->losses, m->fd) < 0)
+		log_line(LOG_LEVEL_DEBUG, pr->artifact_id, NULL,
+		    "its map aegis_lost cannot be mapped");
+	return 0;
+}
+
+int
 rings_handle_remove(struct imsg *m, void *ctx)
 {
 	struct telemd *t = ctx;
-	struct program_ring *pr;
+	struct program_ring *pr = find_ring(t, m->id);
 
-	TAILQ_FOREACH (pr, &t->rings.list, entry) {
-		if (pr->id == m->id && !pr->removing) {
-			pr->removing = true;
-			schedule_tick(&t->rings, true);
-			break;
-		}
+	if (pr != NULL) {
+		pr->removing = true;
+		schedule_tick(&t->rings, true);
 	}
 	return 0;
+}
+
+uint64_t
+rings_count_lost(struct telemd *t, uint64_t counted)
+{
+	const struct program_ring *pr;
+
+	TAILQ_FOREACH (pr, &t->rings.list, entry)
+		counted += losses_untold(&pr->losses);
+	/* A count that an event took along is in neither until it is safe. */
+	if (counted > t->rings.lost)
+		t->rings.lost = counted;
+	return t->rings.lost;
 }
 
 void
@@ -230,6 +264,18 @@ note_lost(struct program_ring *pr, uint64_t lost)
 	    "counted, as those that follow; build it with a larger "
 	    "AEGIS_EVENTS_BYTES",
 	    (unsigned long long)pr->ring.size, (unsigned long long)lost);
+}
+
+/* Its program is gone: no event will tell of what is not told yet. */
+static void
+settle_losses(struct telemd *t, struct program_ring *pr)
+{
+	uint64_t untold = losses_untold(&pr->losses);
+
+	note_lost(pr, untold);
+	(void)pthread_mutex_lock(&t->pipeline.mu);
+	t->pipeline.dropped[EVENT_VIOLATION_REPORT] += untold;
+	(void)pthread_mutex_unlock(&t->pipeline.mu);
 }
 
 /* Read until the ring is empty or the batch is full.  True: full. */
@@ -371,6 +417,7 @@ handle_tick(evutil_socket_t fd, short what, void *arg)
 		busy |= read_ring(t, pr);
 		release_rest(pr);
 		if (is_drained(pr) && pr->removing) {
+			settle_losses(t, pr);
 			ring_free(rs, pr);
 			continue;
 		}
@@ -420,8 +467,11 @@ rings_free(struct telemd *t)
 {
 	struct program_ring *pr;
 
-	while ((pr = TAILQ_FIRST(&t->rings.list)) != NULL)
+	while ((pr = TAILQ_FIRST(&t->rings.list)) != NULL) {
+		if (pr->removing)
+			settle_losses(t, pr);
 		ring_free(&t->rings, pr);
+	}
 	if (t->rings.tick != NULL)
 		event_free(t->rings.tick);
 }

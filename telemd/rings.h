@@ -9,6 +9,7 @@
 
 #include <sys/queue.h>
 
+#include "telemd/losses.h"
 #include "telemd/ratelimit.h"
 #include "telemd/ring.h"
 #include "telemd/violation.h"
@@ -25,6 +26,7 @@ struct program_ring {
 	int fd;          /* polled while the ring is quiet */
 	struct event *readable;
 	struct ring ring;
+	struct losses losses;
 	struct ratelimit limit;
 	struct violation_format format;
 	struct telemetry last_sample;
@@ -47,6 +49,7 @@ struct rings {
 	bool ticking;
 	uint64_t next_key;
 	uint64_t suppressed;    /* events left out by the rate limit */
+	uint64_t lost;          /* as shown: it never falls */
 	uint64_t bad_records;   /* that were no struct aegis_event */
 	int64_t now_ns;         /* of this tick, on the boot clock */
 	int64_t wall_offset_ns; /* wall clock minus boot clock */
@@ -55,7 +58,14 @@ struct rings {
 
 int rings_init(struct telemd *t) _must_check_;
 int rings_handle_add(struct imsg *m, void *ctx);
+int rings_handle_lost(struct imsg *m, void *ctx);
 int rings_handle_remove(struct imsg *m, void *ctx);
+
+/*
+ * COUNTED are the violations that are known to be lost: with those that
+ * programs have counted and not told of.
+ */
+uint64_t rings_count_lost(struct telemd *t, uint64_t counted);
 
 /* A program was sampled: its events show these numbers from now on. */
 void rings_update_sample(struct telemd *t, const struct msg_event *e);
@@ -63,6 +73,7 @@ void rings_update_sample(struct telemd *t, const struct msg_event *e);
 /* Batches have become safe: release what they covered. */
 void rings_release(struct telemd *t);
 
+/* Counts what programs that are gone had not told of. */
 void rings_free(struct telemd *t);
 
 #endif

@@ -41,6 +41,8 @@ report_state(struct telemd *t, bool always)
 	str_copy_cut(m.error, sizeof(m.error), p->error);
 	(void)pthread_mutex_unlock(&p->mu);
 	str_scrub(m.error, sizeof(m.error));
+	m.dropped[EVENT_VIOLATION_REPORT] =
+	    rings_count_lost(t, m.dropped[EVENT_VIOLATION_REPORT]);
 	m.violations_suppressed = t->rings.suppressed;
 	spool_usage(&t->spool, &m.spooled_bytes, &m.spooled_events);
 	if (!always && m.connected == t->last_state.connected &&
@@ -275,6 +277,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_TELEM_SPOOL] = handle_spool,
 	[MSG_EVENT] = events_handle,
 	[MSG_RING_ADD] = rings_handle_add,
+	[MSG_RING_LOST] = rings_handle_lost,
 	[MSG_RING_REMOVE] = rings_handle_remove,
 	[MSG_SIGNAL_REPLY] = signals_handle_reply,
 };

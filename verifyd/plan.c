@@ -61,6 +61,11 @@ add_map(const struct bpf_map *map, struct loadplan_builder *plan,
 			problem_add(
 			    problems, "map aegis_events must be a ring buffer");
 	}
+	/* A map of that name that is something else is the author's own. */
+	if (strcmp(name, "aegis_lost") == 0 &&
+	    bpf_map__type(map) == BPF_MAP_TYPE_ARRAY &&
+	    bpf_map__value_size(map) == sizeof(uint64_t))
+		record.flags |= LOADPLAN_MAP_LOST;
 	return loadplan_add_map(plan, &record);
 }
 

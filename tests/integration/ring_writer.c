@@ -15,8 +15,8 @@
 #define EVENT_SIZE ((int)sizeof(struct aegis_event))
 #define STACK_AT   (-EVENT_SIZE)
 
-/* Where the counters lie in the array map. */
-enum { COUNT_MADE, COUNT_LOST, COUNT_UNTOLD, COUNTS };
+/* Where the counters lie in the array map; aegis_lost has but the first. */
+enum { COUNT_UNTOLD, COUNT_MADE, COUNT_LOST, COUNTS };
 
 static int
 bpf_call(enum bpf_cmd cmd, union bpf_attr *attr)
@@ -32,6 +32,7 @@ map_create(enum bpf_map_type type, uint32_t key, uint32_t value, uint32_t n)
 	union bpf_attr attr = { .map_type = type,
 		.key_size = key,
 		.value_size = value,
+		.map_flags = type == BPF_MAP_TYPE_ARRAY ? BPF_F_MMAPABLE : 0,
 		.max_entries = n };
 
 	return bpf_call(BPF_MAP_CREATE, &attr);
@@ -154,12 +155,15 @@ ring_writer_announce(
     struct ring_writer *w, struct imsg_channel *ch, uint64_t id)
 {
 	struct msg_ring_add m = { .max_entries = w->bytes };
-	int fd = dup(w->ring_fd);
+	struct msg_ring_lost lost = { 0 };
+	int fd = dup(w->ring_fd), r;
 
 	str_copy_cut(m.artifact_id, sizeof(m.artifact_id), w->artifact_id);
 	str_copy_cut(m.name, sizeof(m.name), "ring_test");
 	str_copy_cut(m.version, sizeof(m.version), "1.0.0");
-	return msg_send_RING_ADD(ch, id + 1, &m, fd);
+	r = msg_send_RING_ADD(ch, id + 1, &m, fd);
+	return r < 0 ? r
+		     : msg_send_RING_LOST(ch, id + 1, &lost, dup(w->count_fd));
 }
 
 static int

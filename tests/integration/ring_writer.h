@@ -29,7 +29,7 @@ struct ring_writer {
 int ring_writer_open(struct ring_writer *w, const char *artifact_id,
     uint32_t bytes) _must_check_;
 
-/* Send RING_ADD with id ID + 1 over CH. */
+/* Send RING_ADD and RING_LOST with id ID + 1 over CH. */
 int ring_writer_announce(
     struct ring_writer *w, struct imsg_channel *ch, uint64_t id) _must_check_;
 

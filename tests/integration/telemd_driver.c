@@ -14,6 +14,7 @@
  *	ring_write ID COUNT [RATE]	run the writer
  *	ring_state ID			its positions
  *	ring_remove ID
+ *	ring_forget ID			and not announce it again
  *	kill SIGNAL, restart, stop, quit
  */
 #include <event2/event.h>
@@ -482,6 +483,10 @@ ring_command(struct driver *d, const char *verb, char **save)
 	}
 	if (strcmp(verb, "ring_remove") == 0)
 		return msg_send_RING_REMOVE(d->ch, id + 1, &none);
+	if (strcmp(verb, "ring_forget") == 0) {
+		ring_writer_close(w);
+		return 0;
+	}
 	put(&j, "msg", "ring");
 	put_number(&j, "written", ring_writer_written(w));
 	put_number(&j, "lost", ring_writer_lost(w));

@@ -19,6 +19,8 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 from aegis import nkeys, wait
 # pylint: disable=unused-import
 from aegis.telemd import (Server, Subscriber, Telemd, make, request, seqs,
@@ -150,6 +152,53 @@ def test_a_full_ring_is_told(server, spool, make):
     t.kill()
     t.restart()
     assert t.state()["dropped"]["violation_report"] == missing
+
+
+@pytest.mark.parametrize("end", ["goes", "goes with telemd", "goes on"])
+def test_losses_are_told_without_a_next_event(server, spool, make, end):
+    """A program that falls silent after its ring was full has lost no
+    less: the next heartbeat counts it."""
+    sub = make(Tally, server.url)
+    beats = make(Subscriber, server.url, "agent.telemetry")
+    t = make(Telemd, server.url, rate=0, spool=spool)
+    t.connected()
+    t.say("ring_add", 0, "ring-1", 1 << 16)
+    os.kill(t.pid, signal.SIGSTOP)
+    t.say("ring_write", 0, 5000)
+
+    def ring():
+        t.say("ring_state", 0)
+        return t.wait("ring")
+    wait.until(lambda: ring()["written"] == 5000, "all is written")
+    os.kill(t.pid, signal.SIGCONT)
+    missing = ring()["lost"]
+    assert missing > 4000
+
+    def dropped():
+        before = len(beats.events("agent_heartbeat"))
+        t.event("agent_heartbeat", "-")
+        beat = beats.await_count(before + 1, "agent_heartbeat")[-1]
+        told = beat["metadata"]["dropped"].get("violation_report", 0)
+        assert told == t.state()["dropped"]["violation_report"]
+        return told
+    wait.until(lambda: len(sub.values()) == 5000 - missing,
+               "what the ring held")
+    assert sub.lost() == 0
+    assert dropped() == missing
+    if end == "goes on":
+        # now an event tells it too: it is not counted twice
+        t.say("ring_write", 0, 1)
+        wait.until(lambda: sub.values()[-1:] == [5000], "the next one")
+        assert explained(sub, t, 5001) == missing
+    else:
+        t.say("ring_remove", 0)
+    if end != "goes":
+        t.say("stop")
+        t.wait("exit")
+        t.say("ring_forget", 0)
+        t.restart()
+        t.connected()
+    assert dropped() == missing
 
 
 def stream(url):

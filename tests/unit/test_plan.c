@@ -143,6 +143,8 @@ START_TEST (the_whole_kitchen) {
 		    strcmp(m->name, "m_hash") == 0);
 		ck_assert_uint_eq((m->flags & LOADPLAN_MAP_EVENTS) != 0,
 		    strcmp(m->name, "aegis_events") == 0);
+		ck_assert_uint_eq((m->flags & LOADPLAN_MAP_LOST) != 0,
+		    strcmp(m->name, "aegis_lost") == 0);
 		ck_assert_uint_eq((m->flags & LOADPLAN_MAP_STATS) != 0,
 		    strcmp(m->name, "stats") == 0);
 	}

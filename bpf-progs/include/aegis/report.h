@@ -29,9 +29,13 @@ struct {
 	__uint(max_entries, AEGIS_EVENTS_BYTES);
 } aegis_events SEC(".maps");
 
-/* Events that found the ring full and were not told of yet. */
+/*
+ * Events that found the ring full and were not told of yet.  Mapped by the
+ * agent, who tells of those that no event follows.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
