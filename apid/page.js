@@ -5,6 +5,7 @@
 
 const PERIOD_MS = 2000;
 const HISTORY = 60;
+const FEW = 12;
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const history = new Map(); // artifact_id -> { last, cpu[], rate[], viol[] }
@@ -40,6 +41,16 @@ function short(n) {
 	if (n >= 1e6) return (n / 1e6).toFixed(1) + " M";
 	if (n >= 1e4) return (n / 1e3).toFixed(1) + " k";
 	return n < 10 && n % 1 ? n.toFixed(2) : String(Math.round(n));
+}
+
+function memory(kb) {
+	if (kb >= 1048576) return (kb / 1048576).toFixed(1) + " GB";
+	if (kb >= 1024) return (kb / 1024).toFixed(1) + " MB";
+	return kb + " KB";
+}
+
+function counted(n, one) {
+	return `${short(n)} ${one}${n === 1 ? "" : "s"}`;
 }
 
 function mood(status) {
@@ -88,12 +99,18 @@ function plot(kind, label, value, series) {
 	svg.setAttribute("role", "img");
 	svg.setAttribute("aria-label", `${label}: ${value}`);
 	const line = document.createElementNS(SVG, "polyline");
+	const area = document.createElementNS(SVG, "polygon");
 	const top = Math.max(...series, 1e-9);
-	const from = HISTORY - series.length;
-	const points = series.map((v, i) => `${from + i},${19 - 18 * v / top}`);
-	if (points.length === 1) points.unshift(`${from - 1},${19 - 18 * series[0] / top}`);
+	// The newest is at the right; while there are few they have more room.
+	const step = (HISTORY - 1) / Math.max(FEW - 1, series.length - 1);
+	const x = (i) => (HISTORY - 1 - step * (series.length - 1 - i)).toFixed(2);
+	const points = series.map((v, i) => `${x(i)},${(19 - 18 * v / top).toFixed(2)}`);
+	if (points.length === 1) points.unshift(points[0].replace(/^[^,]*/, x(-1)));
 	line.setAttribute("points", points.join(" "));
-	svg.append(line);
+	if (points.length)
+		area.setAttribute("points", [`${points[0].split(",")[0]},20`,
+			...points, `${HISTORY - 1},20`].join(" "));
+	svg.append(area, line);
 	box.append(svg);
 	return box;
 }
@@ -128,7 +145,7 @@ function programCard(p) {
 	const points = p.attach_points.map((a) => `${a.type} on ${a.target}`);
 	if (points.length)
 		card.append(element("p", "points dim", points.join(" · ")));
-	if (t.errors) card.append(element("p", "points bad", `${short(t.errors)} errors`));
+	if (t.errors) card.append(element("p", "points bad", counted(t.errors, "error")));
 	if (p.error) card.append(element("p", "error", p.error));
 	return card;
 }
@@ -140,7 +157,7 @@ function showTiles(metrics) {
 		["in the kernel", `${c.running_programs} / ${g.max_programs}`],
 		["failed", c.failed_programs, c.failed_programs && "bad"],
 		["CPU, mean", g.average_cpu_percent.toFixed(2) + " %"],
-		["memory", short(g.total_memory_kb) + " KB"],
+		["memory", memory(g.total_memory_kb)],
 		["violations", short(g.total_violations)],
 		["NATS", g.nats_connected ? "connected" : "away",
 			!g.nats_connected && "warn"],
@@ -170,12 +187,12 @@ function rollbackLine(r) {
 
 function workerLine(w) {
 	const line = element("li");
-	line.append(element("span", "dim when", w.since));
+	line.append(element("span", "dim when", duration(seconds(w.since))));
 	line.append(element("b", "", w.worker), " ");
 	line.append(element("span", w.ready ? "good" : "bad",
 		w.ready ? "ready" : w.pid ? "starting" : "down"));
 	if (w.restarts)
-		line.append(element("div", "warn", `${w.restarts} restarts` +
+		line.append(element("div", "warn", counted(w.restarts, "restart") +
 			(w.last_exit ? `, last: ${w.last_exit}` : "")));
 	return line;
 }
@@ -195,6 +212,7 @@ function show() {
 	$("health").textContent = health.status;
 	$("health").className = "badge " + mood(health.status);
 	$("reasons").hidden = !health.reasons;
+	$("reasons").className = "notice " + mood(health.status);
 	$("reasons").replaceChildren(
 		...(health.reasons ?? []).map((r) => element("li", "", r)));
 	showTiles(metrics);
