@@ -63,6 +63,7 @@ struct artifact {
 	enum program_status after_unload; /* EXPIRED, ROLLED_BACK, UNLOADED */
 	bool evicted;                     /* waits for a free place */
 	bool restoring; /* loads to bring back what its predecessor replaced */
+	bool load_anew; /* its parameters cannot be changed in place */
 
 	/* Replacement: handles, since either may be gone. */
 	uint64_t predecessor; /* runs until this one is loaded; 0: none */

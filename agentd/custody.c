@@ -50,6 +50,23 @@ custody_set_plan(struct custody *c, int plan, const char **what)
 }
 
 void
+custody_exchange_files(struct custody *a, struct custody *b)
+{
+	const struct custody kept = *a;
+
+	a->object = b->object;
+	a->plan = b->plan;
+	a->effective = b->effective;
+	a->plan_map = b->plan_map;
+	a->loadplan = b->loadplan;
+	b->object = kept.object;
+	b->plan = kept.plan;
+	b->effective = kept.effective;
+	b->plan_map = kept.plan_map;
+	b->loadplan = kept.loadplan;
+}
+
+void
 custody_release_files(struct custody *c)
 {
 	fd_close(&c->bytes);

@@ -103,6 +103,9 @@ bool custody_is_kept(const struct custody *c);
 int custody_carried_map(
     const struct custody *new, uint32_t index, const struct custody *old);
 
+/* Exchange object, plan and parameters; what is loaded stays where it is. */
+void custody_exchange_files(struct custody *a, struct custody *b);
+
 /* Close bytes, object, plan and parameters; what is loaded stays. */
 void custody_release_files(struct custody *c);
 

@@ -196,7 +196,10 @@ log_event(const struct msg_event *event)
 
 	switch ((enum event_type)event->type) {
 	case EVENT_PROGRAM_LOADED:
-		log_line(LOG_LEVEL_INFO, id, NULL, "BPF program loaded: %s %s",
+		log_line(LOG_LEVEL_INFO, id, NULL,
+		    event->reason[0] != '\0'
+			? "BPF program has new parameters: %s %s"
+			: "BPF program loaded: %s %s",
 		    event->name, event->version);
 		break;
 	case EVENT_PROGRAM_UNLOADED:
@@ -232,6 +235,10 @@ events_add(struct agent *agent, const struct action *act)
 	uuid_make_v7(event.wall_ns, event.event_id);
 	describe_artifact(&event, a);
 	event.rollback_status = (uint32_t)act->rollback_status;
+	/* Why it was rolled back once is no reason for its being loaded. */
+	if (act->reason != NULL || act->event == EVENT_PROGRAM_LOADED)
+		str_copy_cut(event.reason, sizeof(event.reason),
+		    act->reason != NULL ? act->reason : "");
 	if (act->event == EVENT_PROGRAM_ERROR && a->custody != NULL)
 		verifier_log = a->custody->verifier_log;
 	log_event(&event);

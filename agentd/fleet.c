@@ -147,6 +147,37 @@ fleet_event(struct fleet *f, enum event_type event, const struct artifact *a)
 }
 
 void
+fleet_event_because(struct fleet *f, enum event_type event,
+    const struct artifact *a, const char *reason)
+{
+	struct action *act = add_action(f, ACT_EVENT, a->handle);
+
+	act->event = event;
+	act->reason = reason;
+}
+
+void
+fleet_enter_stage(struct artifact *a, enum program_status status)
+{
+	a->status = status;
+	a->working = false;
+	a->deadline_boot_ns = 0;
+	a->attempts = 0;
+	a->retry_boot_ns = 0;
+}
+
+void
+fleet_inherit(
+    struct fleet *f, const struct artifact *from, const struct artifact *to)
+{
+	struct artifact *a;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (a != to && a->predecessor == from->handle && !a->restoring)
+			a->predecessor = to->handle;
+}
+
+void
 fleet_rollback_event(
     struct fleet *f, enum rollback_status status, const struct artifact *a)
 {

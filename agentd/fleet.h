@@ -48,6 +48,7 @@ struct action {
 	/* ACT_EVENT */
 	enum event_type event;
 	enum rollback_status rollback_status;
+	const char *reason; /* static, or NULL */
 };
 
 TAILQ_HEAD(action_queue, action);
@@ -100,6 +101,9 @@ void fleet_apply_list(
 /* A good poll said that the list is as it was: absences count on. */
 void fleet_list_unchanged(struct fleet *f, struct moment now);
 
+/* What was replaced is listed still, and what replaced it no longer. */
+void fleet_come_back(struct fleet *f, struct artifact *a);
+
 /* ---- lifecycle.c: what workers answered ---- */
 
 /* Failures of a stage: RESULT and ERROR as the worker gave them. */
@@ -128,6 +132,25 @@ void fleet_load_done(struct fleet *f, struct artifact *a,
  */
 void fleet_worker_died(
     struct fleet *f, enum proc_role role, const char *how, struct moment now);
+
+/* ---- parameters.c: the same artifact with other parameters ---- */
+
+/* Of the registry's text for an artifact; never 0. */
+uint32_t fleet_params_hash(const uint8_t *params, size_t len);
+
+/* Does S say that the artifact is not to be loaded with these parameters? */
+bool fleet_tombstone_holds(
+    const struct state_artifact *s, const uint8_t *params, size_t len);
+
+/* The one in the kernel that differs from A in parameters alone, or NULL. */
+struct artifact *fleet_runs_already(struct fleet *f, const struct artifact *a);
+
+/* A's parameters are in force in P's maps: P stands for what A was. */
+void fleet_params_changed(
+    struct fleet *f, struct artifact *a, struct artifact *p, struct moment now);
+
+/* They cannot be, or P is gone: A is loaded like any other. */
+void fleet_load_anew(struct fleet *f, struct artifact *a, struct moment now);
 
 /* ---- schedule.c: time ---- */
 
@@ -209,9 +232,17 @@ void fleet_act(
     struct fleet *f, enum action_type type, const struct artifact *a);
 void fleet_event(
     struct fleet *f, enum event_type event, const struct artifact *a);
+/* Likewise with metadata.reason (static). */
+void fleet_event_because(struct fleet *f, enum event_type event,
+    const struct artifact *a, const char *reason);
 void fleet_rollback_event(
     struct fleet *f, enum rollback_status status, const struct artifact *a);
 void fleet_kill(struct fleet *f, enum proc_role role);
+/* To the stage STATUS, where the work is yet to be handed out. */
+void fleet_enter_stage(struct artifact *a, enum program_status status);
+/* What waits to replace FROM waits to replace TO. */
+void fleet_inherit(
+    struct fleet *f, const struct artifact *from, const struct artifact *to);
 /* The TTL in force: the entry's, the default, the signed maximum. */
 void fleet_set_ttl(struct fleet *f, struct artifact *a);
 struct artifact *fleet_add(

@@ -23,17 +23,6 @@
  */
 #define MISMATCHES_UNTIL_REFUSED 6
 
-/* To the stage STATUS, where the work is yet to be handed out. */
-static void
-enter_stage(struct artifact *a, enum program_status status)
-{
-	a->status = status;
-	a->working = false;
-	a->deadline_boot_ns = 0;
-	a->attempts = 0;
-	a->retry_boot_ns = 0;
-}
-
 /* Tell the world why A failed, unless it was told that already. */
 static void
 report_error(struct fleet *f, struct artifact *a)
@@ -74,7 +63,7 @@ retry_later(struct fleet *f, struct artifact *a, enum program_status stage,
 	unsigned int attempts = a->attempts + 1;
 
 	report_error(f, a);
-	enter_stage(a, stage);
+	fleet_enter_stage(a, stage);
 	a->attempts = attempts;
 	a->retry_boot_ns =
 	    now.boot_ns + backoff_ns(attempts, RETRY_FIRST_NS, RETRY_CAP_NS);
@@ -87,7 +76,7 @@ fleet_fetched(struct fleet *f, struct artifact *a, enum work_result result,
 	if (a->status != STATUS_DOWNLOADING || !a->working)
 		return; /* a late answer for something cancelled */
 	if (result == WORK_OK) {
-		enter_stage(a, STATUS_VERIFYING);
+		fleet_enter_stage(a, STATUS_VERIFYING);
 		fleet_tick(f, now);
 		return;
 	}
@@ -234,7 +223,7 @@ fleet_verified(struct fleet *f, struct artifact *a, enum work_result result,
 		fleet_accept_plan(f, a, v);
 		find_named_predecessor(f, a);
 		remember_accepted(f, a, v, now);
-		enter_stage(a, STATUS_LOADING);
+		fleet_enter_stage(a, STATUS_LOADING);
 		fleet_tick(f, now);
 		return;
 	}
@@ -267,6 +256,7 @@ settle_predecessor(struct fleet *f, struct artifact *a)
 		return;
 	}
 	p->successor = a->handle;
+	fleet_inherit(f, p, a); /* what came while this was loading */
 	fleet_begin_unload(f, p, UNLOAD_REPLACED, STATUS_UNLOADED);
 }
 
@@ -290,10 +280,11 @@ remember_load(struct fleet *f, struct artifact *a, struct moment now)
 static void
 loaded(struct fleet *f, struct artifact *a, struct moment now)
 {
-	enter_stage(a, STATUS_LOADED);
+	fleet_enter_stage(a, STATUS_LOADED);
 	f->loads_ok++;
 	a->crashes = 0;
 	a->evicted = false;
+	a->load_anew = false;
 	a->loaded_boot_ns = now.boot_ns;
 	a->loaded_wall_ns = now.wall_ns;
 	a->load_order = ++f->next_load_order;
@@ -377,6 +368,7 @@ fleet_worker_died(
 	enum program_status stage = stage_of(role);
 	struct artifact *a, *next;
 	char text[AEGIS_TEXT_SIZE];
+	bool changing;
 
 	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
 		next = TAILQ_NEXT(a, entry);
@@ -384,15 +376,22 @@ fleet_worker_died(
 			continue;
 		if (stage == STATUS_DOWNLOADING) {
 			/* Bytes that fetchd chokes on are the server's. */
-			enter_stage(a, STATUS_DISCOVERED);
+			fleet_enter_stage(a, STATUS_DISCOVERED);
 			continue;
 		}
-		enter_stage(a, stage);
+		fleet_enter_stage(a, stage);
 		a->crashes++;
-		if (a->timed_out || a->crashes >= CRASHES_UNTIL_REFUSED) {
+		/* What was half changed is taken back first. */
+		changing =
+		    stage == STATUS_LOADING && fleet_runs_already(f, a) != NULL;
+		if ((a->timed_out && !changing) ||
+		    a->crashes >= CRASHES_UNTIL_REFUSED) {
 			(void)snprintf(text, sizeof(text),
-			    "%s %s over this artifact%s", proc_name(role), how,
-			    a->timed_out ? ": no answer in time" : "");
+			    "%s %s over this artifact%s%s", proc_name(role),
+			    how, a->timed_out ? ": no answer in time" : "",
+			    changing ? "; what runs may have some of its "
+				       "parameters"
+				     : "");
 			fleet_set_error(a, text);
 			f->loads_failed++;
 			refuse(f, a, STATUS_FAILED, now);

@@ -11,6 +11,7 @@
 #include "agentd/agent.h"
 #include "agentd/holder.h"
 #include "agentd/peer_links.h"
+#include "agentd/peer_params.h"
 #include "agentd/peer_probe.h"
 #include "agentd/rings.h"
 #include "common/log.h"
@@ -189,6 +190,8 @@ peer_bpf_load(struct agent *agent, struct artifact *a)
 	char error[2 * AEGIS_TEXT_SIZE] = "out of memory";
 	int r;
 
+	if (peer_params_change(agent, a))
+		return;
 	r = peer_probe_ask(agent, a, error, sizeof(error));
 	/* A binary that is not there may be installed yet. */
 	if (r < 0)
@@ -519,6 +522,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_UPDATED] = handle_updated,
 	[MSG_LOAD_VERIFIER_LOG] = handle_verifier_log,
 	[MSG_LOAD_DONE] = handle_done,
+	[MSG_UPDATE_DONE] = peer_params_handle_done,
 	[MSG_INTERFACES] = links_handle_interfaces,
 	[MSG_LINK_ATTACHED] = links_handle_attached,
 	[MSG_FILTER_DETACHED] = filters_handle_detached,

@@ -55,6 +55,13 @@ may_return(struct fleet *f, const struct artifact *a)
 }
 
 static void
+discover_again(struct artifact *a)
+{
+	fleet_enter_stage(a, STATUS_DISCOVERED);
+	a->successor = 0;
+}
+
+static void
 keep_entry(struct fleet *f, struct artifact *a, const struct artlist_entry *e)
 {
 	bool was_listed = a->listed;
@@ -65,12 +72,8 @@ keep_entry(struct fleet *f, struct artifact *a, const struct artlist_entry *e)
 	memcpy(a->listing.signature, e->signature, sizeof(e->signature));
 	memcpy(a->listing.replaces, e->replaces, sizeof(e->replaces));
 	fleet_set_ttl(f, a);
-	if (!was_listed && may_return(f, a)) {
-		a->status = STATUS_DISCOVERED;
-		a->successor = 0;
-		a->attempts = 0;
-		a->retry_boot_ns = 0;
-	}
+	if (!was_listed && may_return(f, a))
+		discover_again(a);
 }
 
 /* Has this id and checksum ended before, perhaps under an earlier agentd? */
@@ -88,7 +91,7 @@ recall(struct fleet *f, struct artifact *a, struct moment now)
 		a->first_loaded_boot_ns = now.boot_ns -
 		    state_age_ns(s, now.boot_ns, now.wall_ns, f->boot_id);
 	}
-	if (s->tombstone != 0) {
+	if (fleet_tombstone_holds(s, a->params, a->listing.params_len)) {
 		a->status = (enum program_status)s->tombstone;
 		a->unload_reason = (enum unload_reason)s->unload_reason;
 		fleet_set_error(a, s->error);
@@ -141,19 +144,41 @@ has_successor(struct fleet *f, const struct artifact *p)
 	return false;
 }
 
+/*
+ * What was refused, now or by an earlier agentd, replaces nothing, but what
+ * it was to replace stays for it (CONTRACT 4).
+ */
+static bool
+may_replace(const struct artifact *a)
+{
+	return artifact_is_pending(a) || a->status == STATUS_FAILED ||
+	    a->status == STATUS_ROLLED_BACK;
+}
+
 static void
 find_predecessors(struct fleet *f)
 {
 	struct artifact *a, *p;
 
 	TAILQ_FOREACH (a, &f->artifacts, entry) {
-		if (!a->listed || !artifact_is_pending(a) || a->restoring ||
+		if (!a->listed || !may_replace(a) || a->restoring ||
 		    fleet_find(f, a->predecessor) != NULL)
 			continue;
 		p = find_predecessor(f, a);
 		a->predecessor =
 		    p != NULL && !has_successor(f, p) ? p->handle : 0;
 	}
+}
+
+void
+fleet_come_back(struct fleet *f, struct artifact *a)
+{
+	const struct artifact *next = fleet_find(f, a->successor);
+
+	if (!a->listed || next == NULL || next->listed || f->stopping)
+		return;
+	discover_again(a);
+	find_predecessors(f);
 }
 
 /* Older records of the same id that never got into the kernel are moot. */
@@ -169,6 +194,9 @@ drop_superseded(struct fleet *f, const struct artifact *newer)
 			newer->listing.artifact_id) != 0)
 			continue;
 		a->listed = false;
+		/* What bpfd is at comes to its end first. */
+		if (a->status == STATUS_LOADING && a->working)
+			continue;
 		if (artifact_is_pending(a) ||
 		    (artifact_is_over(a) && a->successor == 0))
 			fleet_remove(f, a);

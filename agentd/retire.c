@@ -35,6 +35,11 @@ fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
 		return;
 	s->tombstone = (uint32_t)status;
 	s->unload_reason = (uint32_t)a->unload_reason;
+	/* Refused, it never ran like this: others may be better. */
+	s->params_hash = status == STATUS_FAILED ||
+		a->cause.reason == ROLLBACK_VERIFIER_FAILURE
+	    ? fleet_params_hash(a->params, a->listing.params_len)
+	    : 0;
 	str_copy_cut(
 	    s->error, sizeof(s->error), a->error != NULL ? a->error : "");
 }
@@ -229,6 +234,9 @@ fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
 		break;
 	case UNLOAD_EVICTED:
 		a->evicted = true;
+		break;
+	case UNLOAD_REPLACED:
+		fleet_come_back(f, a);
 		break;
 	default:
 		break;

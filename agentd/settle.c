@@ -58,11 +58,11 @@ fleet_describe(const struct artifact *a, struct handover_artifact *h)
 
 /* What the state file says against going on with it; NULL: nothing. */
 static const char *
-check_state(const struct state_artifact *s)
+check_state(const struct state_artifact *s, const uint8_t *params, size_t len)
 {
 	if (s == NULL)
 		return "the state file does not know it";
-	if (s->tombstone != 0)
+	if (fleet_tombstone_holds(s, params, len))
 		return "the state file says that it has ended";
 	if (s->first_loaded_wall_ns == 0)
 		return "the state file says that it was never loaded";
@@ -78,7 +78,7 @@ fleet_adopt(struct fleet *f, const struct handover_artifact *h,
 	    f->state, h->listing.artifact_id, h->listing.sha256);
 	struct artifact *a;
 
-	*why = check_state(s);
+	*why = check_state(s, params, h->listing.params_len);
 	if (*why != NULL)
 		return NULL;
 	a = fleet_add(f, &h->listing, params);

@@ -42,7 +42,9 @@ struct state_artifact {
 	uint32_t tombstone;
 	uint32_t unload_reason; /* enum unload_reason */
 	uint32_t accepted; /* verified once, and no downgrade: stays good */
-	uint32_t reserved;
+	/* The tombstone stands for these parameters alone, with which it never
+	 * ran (fleet_params_hash()); 0: for whatever parameters. */
+	uint32_t params_hash;
 	int64_t first_loaded_wall_ns; /* 0: never loaded */
 	int64_t first_loaded_boot_ns;
 	uint8_t boot_id[STATE_BOOT_ID_SIZE]; /* of first_loaded_boot_ns */

@@ -32,7 +32,9 @@ struct artifact_map {
 
 struct artifact {
 	TAILQ_ENTRY(artifact) entry;
-	uint64_t id; /* agentd's handle */
+	uint64_t id;    /* agentd's handle */
+	bool updating;  /* the loader's thread is at work on its maps, */
+	bool forgotten; /* and frees it then: agentd wants it no more */
 	char artifact_id[AEGIS_ID_SIZE];
 	struct memfd_map plan_bytes; /* what plan points into */
 	struct loadplan plan;

@@ -40,7 +40,9 @@ handle_forget(struct imsg *m, void *ctx)
 
 	if (a != NULL) {
 		TAILQ_REMOVE(&b->artifacts, a, entry);
-		artifact_free(a);
+		a->forgotten = true;
+		if (!a->updating)
+			artifact_free(a);
 	} else if (l != NULL && l->started) {
 		l->forgotten = true;
 	} else if (l != NULL) {
@@ -150,6 +152,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_ADOPT_PLAN] = handle_adopt_plan,
 	[MSG_ADOPT_PROG] = handle_adopt_prog,
 	[MSG_ADOPT_MAP] = handle_adopt_map,
+	[MSG_UPDATE_PLAN] = handle_update_plan,
 	[MSG_LINK_ATTACH] = handle_link_attach,
 	[MSG_FILTER_DETACH] = handle_filter_detach,
 	[MSG_FILTER_CHECK] = handle_filter_check,

@@ -51,6 +51,9 @@ int handle_filters_keep(struct imsg *m, void *ctx);
 /* Of a load that agentd does not want any more. */
 void filters_detach_forgotten(struct bpfd *b, struct load *l);
 
+/* updating.c: other parameters for what runs. */
+int handle_update_plan(struct imsg *m, void *ctx);
+
 /* adopt.c: taking over from a bpfd that died. */
 int handle_adopt_plan(struct imsg *m, void *ctx);
 int handle_adopt_prog(struct imsg *m, void *ctx);

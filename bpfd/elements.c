@@ -46,8 +46,23 @@ element_value_bytes(uint32_t map_type, uint32_t value_size, int cpus)
 	return total;
 }
 
-static const char *
-update_reason(int error)
+uint8_t *
+element_expand(const struct loadplan_map *m, const uint8_t *value, int cpus)
+{
+	size_t bytes = element_value_bytes(m->type, m->value_size, cpus);
+	uint8_t *all = bytes > 0 ? calloc(1, bytes) : NULL;
+	size_t step, off;
+
+	if (all == NULL || value == NULL)
+		return all;
+	step = element_is_per_cpu(m->type) ? bytes / (size_t)cpus : bytes;
+	for (off = 0; off < bytes; off += step)
+		memcpy(all + off, value, m->value_size);
+	return all;
+}
+
+const char *
+element_reason(int error)
 {
 	switch (error) {
 	case E2BIG:
@@ -69,8 +84,7 @@ element_write(const struct loadplan *plan, uint32_t index, int fd, int cpus,
 	const struct loadplan_map *m = &plan->maps[w->map];
 	const uint8_t *value = plan->data + w->value_off;
 	_cleanup_free_ uint8_t *all = NULL;
-	size_t bytes, step;
-	int cpu, r;
+	int r;
 
 	if (!element_is_writable(m->type))
 		return failure_set(f, WORK_REFUSED, -EINVAL,
@@ -78,15 +92,11 @@ element_write(const struct loadplan *plan, uint32_t index, int fd, int cpus,
 		    "type %u",
 		    m->name, m->type);
 	if (element_is_per_cpu(m->type)) {
-		bytes = element_value_bytes(m->type, m->value_size, cpus);
-		all = calloc(1, bytes > 0 ? bytes : 1);
-		if (all == NULL || bytes == 0)
+		all = element_expand(m, value, cpus);
+		if (all == NULL)
 			return failure_set(f, WORK_TRANSIENT, -ENOMEM,
 			    "map \"%s\": out of memory for a value on %d CPUs",
 			    m->name, cpus);
-		step = bytes / (size_t)cpus;
-		for (cpu = 0; cpu < cpus; cpu++)
-			memcpy(all + (size_t)cpu * step, value, m->value_size);
 		value = all;
 	}
 	if (bpf_map_update_elem(fd, plan->data + w->key_off, value, BPF_ANY) ==
@@ -96,5 +106,5 @@ element_write(const struct loadplan *plan, uint32_t index, int fd, int cpus,
 	return failure_set(f,
 	    r == -E2BIG || r == -ENOSPC ? WORK_REFUSED : failure_kind(r), r,
 	    "map \"%s\" (max_entries %u): write %u failed: %s", m->name,
-	    m->max_entries, index, update_reason(-r));
+	    m->max_entries, index, element_reason(-r));
 }

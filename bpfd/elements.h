@@ -25,6 +25,16 @@ bool element_is_writable(uint32_t map_type);
 size_t element_value_bytes(uint32_t map_type, uint32_t value_size, int cpus);
 
 /*
+ * VALUE as the system call wants it, for per-CPU maps once for each CPU; NULL
+ * for zeros.  Owned by the caller (free()); NULL: no memory.
+ */
+uint8_t *element_expand(
+    const struct loadplan_map *m, const uint8_t *value, int cpus);
+
+/* Why an update of an element failed, for people. */
+const char *element_reason(int error);
+
+/*
  * Carry out write INDEX of the plan on the map in FD (borrowed): per-CPU maps
  * get the same value for every CPU.  0, or -errno with the reason in F.
  */

@@ -394,6 +394,19 @@ struct msg_load_done {
 	char error[AEGIS_ERROR_SIZE];
 };
 
+struct msg_update_plan {
+	uint64_t running;   /* handle of the artifact whose maps are written */
+	uint32_t take_back; /* 1: a bpfd died over this very change; undo what
+			       it may have written, and no more */
+	uint32_t reserved;
+};
+
+struct msg_update_done {
+	uint32_t in_place; /* 1: in force; 0: nothing has changed, */
+	uint32_t mixed;    /* but 1: not all of it could be undone */
+	char error[AEGIS_ERROR_SIZE];
+};
+
 struct msg_bpf_forget {
 	uint32_t reserved[2];
 };

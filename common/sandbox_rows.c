@@ -227,6 +227,8 @@ static const struct sandbox_call bpf_calls[] = {
 	CALL_IF("bpf", 0, BPF_MAP_CREATE),
 	CALL_IF("bpf", 0, BPF_MAP_LOOKUP_ELEM),
 	CALL_IF("bpf", 0, BPF_MAP_UPDATE_ELEM),
+	/* parameters of what runs: elements that are listed no more */
+	CALL_IF("bpf", 0, BPF_MAP_DELETE_ELEM),
 	CALL_IF("bpf", 0, BPF_MAP_FREEZE),
 	CALL_IF("bpf", 0, BPF_PROG_LOAD),
 	CALL_IF("bpf", 0, BPF_PROG_BIND_MAP),

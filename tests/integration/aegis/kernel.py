@@ -15,6 +15,7 @@ _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 _FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
 _INFO_BY_FD = 15
 _LOOKUP_ELEM = 1
+_UPDATE_ELEM = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 KINDS = tuple(_NEXT_ID)
@@ -95,15 +96,30 @@ def link_prog(number):
 
 
 def map_value(number, key, size):
-    """The SIZE bytes at a __u32 KEY of a map that is not per CPU."""
+    """The SIZE bytes at KEY (a __u32, or its bytes); per CPU: all CPUs'."""
     fd, _ = _bpf(_FD_BY_ID["map"], struct.pack("=IIII", number, 0, 0, 0))
     try:
-        where = ctypes.create_string_buffer(struct.pack("=I", key), 4)
+        if isinstance(key, int):
+            key = struct.pack("=I", key)
+        where = ctypes.create_string_buffer(key, len(key))
         value = ctypes.create_string_buffer(size)
         _bpf(_LOOKUP_ELEM, struct.pack(
             "=IIQQQ", fd, 0, ctypes.addressof(where),
             ctypes.addressof(value), 0))
         return value.raw
+    finally:
+        os.close(fd)
+
+
+def map_update(number, key, value):
+    """Write VALUE at a __u32 KEY, as the program itself might."""
+    fd, _ = _bpf(_FD_BY_ID["map"], struct.pack("=IIII", number, 0, 0, 0))
+    try:
+        where = ctypes.create_string_buffer(struct.pack("=I", key), 4)
+        what = ctypes.create_string_buffer(value, len(value))
+        _bpf(_UPDATE_ELEM, struct.pack(
+            "=IIQQQ", fd, 0, ctypes.addressof(where),
+            ctypes.addressof(what), 0))
     finally:
         os.close(fd)
 

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Parameters of what runs: the same artifact, listed with others.  The core's
+ * part; peer_params.c asks bpfd.
+ *
+ * Until bpfd has answered there are two records, as for any replacement: the
+ * running one, and the newcomer that is to take its place.  If the running
+ * program's maps could be changed, the two exchange what the registry said
+ * of them, and the newcomer goes.
+ */
+#include <string.h>
+
+#include "agentd/fleet.h"
+#include "common/crc32c.h"
+
+uint32_t
+fleet_params_hash(const uint8_t *params, size_t len)
+{
+	uint32_t hash = crc32c(0, params, len);
+
+	return hash != 0 ? hash : 1;
+}
+
+bool
+fleet_tombstone_holds(
+    const struct state_artifact *s, const uint8_t *params, size_t len)
+{
+	return s->tombstone != 0 &&
+	    (s->params_hash == 0 ||
+		s->params_hash == fleet_params_hash(params, len));
+}
+
+struct artifact *
+fleet_runs_already(struct fleet *f, const struct artifact *a)
+{
+	struct artifact *p = fleet_find(f, a->predecessor);
+
+	if (p == NULL || !artifact_is_loaded(p) || p->rolling_back ||
+	    a->restoring || a->load_anew || !a->listing.has_sha256 ||
+	    !p->listing.has_sha256 ||
+	    strcmp(a->listing.artifact_id, p->listing.artifact_id) != 0 ||
+	    memcmp(a->listing.sha256, p->listing.sha256,
+		sizeof(p->listing.sha256)) != 0)
+		return NULL;
+	return p;
+}
+
+#define EXCHANGE(a, b)                                                         \
+	do {                                                                   \
+		__typeof__(a) kept = (a);                                      \
+		(a) = (b);                                                     \
+		(b) = kept;                                                    \
+	} while (0)
+
+void
+fleet_params_changed(
+    struct fleet *f, struct artifact *a, struct artifact *p, struct moment now)
+{
+	EXCHANGE(a->listing, p->listing);
+	EXCHANGE(a->params, p->params);
+	EXCHANGE(a->listed, p->listed);
+	EXCHANGE(a->missing_polls, p->missing_polls);
+	EXCHANGE(a->max_ttl_sec, p->max_ttl_sec);
+	EXCHANGE(a->limits, p->limits);
+	fleet_set_ttl(f, a);
+	fleet_set_ttl(f, p);
+	fleet_set_error(p, NULL);
+	fleet_inherit(f, a, p);
+	fleet_event_because(f, EVENT_PROGRAM_LOADED, p, "parameters");
+	if (a->listed) {
+		/* The list went back meanwhile: so does this. */
+		a->predecessor = p->handle;
+		fleet_enter_stage(a, STATUS_LOADING);
+	} else {
+		fleet_remove(f, a);
+	}
+	fleet_act(f, ACT_SAVE, NULL);
+	fleet_tick(f, now);
+}
+
+void
+fleet_load_anew(struct fleet *f, struct artifact *a, struct moment now)
+{
+	const struct state_artifact *s = state_artifact_find(
+	    f->state, a->listing.artifact_id, a->listing.sha256);
+
+	fleet_enter_stage(a, STATUS_LOADING);
+	a->load_anew = true;
+	/* What ran may have been rolled back meanwhile: then so is this. */
+	if (s != NULL &&
+	    fleet_tombstone_holds(s, a->params, a->listing.params_len)) {
+		a->status = (enum program_status)s->tombstone;
+		a->unload_reason = (enum unload_reason)s->unload_reason;
+		fleet_act(f, ACT_RELEASE, a);
+	}
+	fleet_tick(f, now);
+}
