@@ -42,18 +42,6 @@ def test_unit_is_sound(unit):
     assert float(exposure.group(1)) <= EXPOSURE_MAX
 
 
-def test_containers_get_what_the_unit_gets(prefix, unit):
-    want = {name.removeprefix("CAP_") for name in unit_capabilities(unit)}
-    share = os.path.join(prefix, "share/aegisflux")
-    with open(f"{share}/docker/Dockerfile", encoding="utf-8") as file:
-        assert set(re.findall(r"--cap-add ([A-Z_]+)", file.read())) == want
-    with open(f"{share}/k8s/daemonset.yaml", encoding="utf-8") as file:
-        text = file.read()
-    assert "privileged: true" not in text
-    added = text[text.index("add:\n"):text.index("env:\n")]
-    assert set(re.findall(r"^ +- ([A-Z_]+)$", added, re.M)) == want
-
-
 def unit_values(unit, name):
     """All words that the unit gives to a directive."""
     with open(unit, encoding="utf-8") as file:
