@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 #include "telemd/broker.h"
 
+#include "common/clock.h"
 #include "telemd/creds.h"
+#include "telemd/retry.h"
 #include "telemd/sigcheck.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define RECONNECT_WAIT_MS  500
-#define RECONNECT_JITTER   500
 #define PING_INTERVAL_MS   15000
 #define PINGS_OUT          3
 
@@ -84,6 +85,13 @@ handle_error(
 	pipeline_note(b->pipeline, LOG_LEVEL_WARN,
 	    text != NULL && *text != '\0' ? text : natsStatus_GetText(status),
 	    "NATS reports an error");
+}
+
+/* All servers were tried: how long until they are tried again. */
+static int64_t
+reconnect_delay_ms(natsConnection *nc, int attempts, void *closure)
+{
+	return retry_wait_ms(RECONNECT_WAIT_MS, (uint64_t)clock_boot_ns());
 }
 
 /* A header that is missing or too long for one is "". */
@@ -207,9 +215,7 @@ make_options(struct broker *b, natsOptions **out)
 	SET(natsOptions_SetName(opts, name));
 	SET(natsOptions_SetTimeout(opts, CONNECT_TIMEOUT_MS));
 	SET(natsOptions_SetMaxReconnect(opts, -1));
-	SET(natsOptions_SetReconnectWait(opts, RECONNECT_WAIT_MS));
-	SET(natsOptions_SetReconnectJitter(
-	    opts, RECONNECT_JITTER, RECONNECT_JITTER));
+	SET(natsOptions_SetCustomReconnectDelay(opts, reconnect_delay_ms, b));
 	SET(natsOptions_SetReconnectBufSize(opts, RECONNECT_BUFFER));
 	SET(natsOptions_SetIOBufSize(opts, IO_BUFFER));
 	SET(natsOptions_SetPingInterval(opts, PING_INTERVAL_MS));

@@ -2,6 +2,7 @@
 #include "telemd/publish.h"
 
 #include "common/clock.h"
+#include "telemd/retry.h"
 
 /* Bytes between two round trips: what a stalled broker can hold up. */
 #define CHUNK_BYTES (1u << 20)
@@ -341,8 +342,7 @@ back_off(struct publisher *pub, unsigned int ms)
 	struct pipeline *p = pub->pipeline;
 	int64_t now = clock_boot_ns(), until;
 
-	/* Hosts that lost a broker together do not come back together. */
-	ms += (unsigned int)(now / 1000 % (ms / 2));
+	ms = retry_wait_ms(ms, (uint64_t)now);
 	until = now + ms * NSEC_PER_MSEC;
 	(void)pthread_mutex_lock(&p->mu);
 	while (!p->stop && (now = clock_boot_ns()) < until)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: ISC
+"""A broker that lives and does nothing for five seconds: delivery waits, and
+nothing else does."""
+
+import os
+import signal
+import statistics
+import subprocess
+import time
+
+STALL_SEC = 5
+
+# What waits for the broker waits for what is left of the stall.  The machine
+# of a test is busy: other things may take long as well, but not as long.
+WORST_SEC = 2.5
+
+
+def ctl(prefix, agent):
+    """agentd's own loop answers, on its control socket."""
+    subprocess.run([os.path.join(prefix, "sbin", "aegisctl"), "-s",
+                    agent.environment["AGENT_CONTROL_SOCKET"], "status"],
+                   check=True, capture_output=True, timeout=30)
+
+
+def observe(prefix, agent, artifact, cgroup, seconds):
+    """Ask all the time: how long each answer took, and the times at which
+    the program was sampled meanwhile."""
+    took = {"api": [], "agentd": [], "program": []}
+    samples = set()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for what, ask in (("api", agent.programs),
+                          ("agentd", lambda: ctl(prefix, agent)),
+                          ("program", cgroup.ping)):
+            start = time.monotonic()
+            ask()
+            took[what].append(time.monotonic() - start)
+        telemetry = agent.get("/telemetry")[1]["telemetry"]
+        samples.add(telemetry[artifact.id]["timestamp"])
+        time.sleep(0.05)
+    return took, sorted(samples)
+
+
+def seqs(client):
+    return [e["metadata"]["seq"] for e in client.events()]
+
+
+def test_a_stalled_broker_delays_nothing_but_delivery(
+        prefix, agent, tree, nats, client, counter, cgroup):
+    first, second = counter(name="it_first"), counter(name="it_second")
+    tree.publish(first)
+    agent.wait_running(first)
+    client.wait_event("program_loaded", first.id)
+    workers = agent.workers()
+    before, _ = observe(prefix, agent, first, cgroup, 3)
+    nats.process.send_signal(signal.SIGSTOP)
+    try:
+        stopped = time.monotonic()
+        tree.publish(first, second)
+        agent.wait_running(second, timeout=STALL_SEC)
+        loaded = time.monotonic() - stopped
+        during, samples = observe(prefix, agent, first, cgroup,
+                                  STALL_SEC - loaded)
+        received = len(client.events())
+        assert not client.events("program_loaded", second.id)
+    finally:
+        nats.process.send_signal(signal.SIGCONT)
+    for what, took in during.items():
+        print(f"{what}: {statistics.median(before[what]) * 1e3:.1f} ms before, "
+              f"{statistics.median(took) * 1e3:.1f} during, at most "
+              f"{max(took) * 1e3:.1f}")
+        assert max(took) < WORST_SEC
+    print(f"loaded after {loaded:.2f} s, {len(samples)} samples")
+    # one a second, and what takes the time of loading is not sampling
+    assert len(samples) >= (STALL_SEC - loaded) / 2
+    assert agent.workers() == workers
+    # All that happened is told, in order, and only now.
+    client.wait_event("program_loaded", second.id, timeout=20)
+    assert len(client.events()) > received
+    loads = [e["data"]["artifact_id"] for e in client.events("program_loaded")]
+    assert loads == [first.id, second.id]
+    numbers = seqs(client)
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
