@@ -3,9 +3,11 @@
 filter, and bpfd_driver in the place of agentd."""
 
 import glob
+import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -416,6 +418,36 @@ def test_verifier_log(driver, built, cgroup, nothing_left):
     size, last = done.verifier[0].split(" ", 2)[1:]
     assert 0 < int(size) <= 16384
     assert last.startswith("processed ")
+
+
+def test_of_a_long_verifier_log_the_end_is_kept(driver, built, cgroup,
+                                                nothing_left):
+    """Over 100 KiB of it: whole lines, up to the reason and what follows."""
+    done = driver.load(
+        1, built["longlog"],
+        f"attach=it_longlog,cgroup_skb/egress,{cgroup.name}")
+    assert done.result == VERIFIER
+    assert "invalid bpf_context access" in done.error
+    size, last = done.verifier[0].split(" ", 2)[1:]
+    assert 15 * 1024 < int(size) <= 16 * 1024
+    assert last.startswith("processed ")
+
+
+def test_a_parameter_is_there_on_every_cpu(driver, built, cgroup,
+                                           nothing_left):
+    """What is written into a per-CPU map: once a CPU, in the kernel."""
+    value = struct.pack("=QQQQ", 0, 0, 1000003, 0)
+    done = driver.loaded(1, built["kinds"],
+                         f"attach=k_CGROUP_SYSCTL,cgroup/sysctl,{cgroup.name}",
+                         f"elem=stats,00000000,{value.hex()}")
+    shown = json.loads(net.run("bpftool", "-j", "map", "dump", "id",
+                               str(done.maps["stats"])))
+    cpus = [bytes(int(b, 16) for b in each["value"])
+            for each in shown[0]["values"]]
+    assert len(cpus) > 1 or os.cpu_count() == 1
+    assert set(cpus) == {value}
+    assert driver.sample()[1].violations == 1000003 * len(cpus)
+    driver("unload", 1)
 
 
 def test_busy_hook_names_its_holder(driver, built, veth, nothing_left):

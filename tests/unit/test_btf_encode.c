@@ -11,10 +11,10 @@
 
 static struct btf *btf;
 static int t_char, t_s8, t_u8, t_s16, t_u16, t_s32, t_u32, t_s64, t_u64, t_u128,
-    t_bool, t_float, t_ptr, t_fwd, t_be16, t_be32, t_le32, t_qualified, t_enum,
-    t_enum_signed, t_enum64, t_text8, t_bytes4, t_bytes6, t_bytes16, t_list3,
-    t_grid, t_flex, t_words4, t_inner, t_outer, t_union, t_flags, t_wrap,
-    t_loop, t_bad_member;
+    t_bool, t_float, t_ptr, t_fwd, t_be16, t_be32, t_be64, t_le32, t_qualified,
+    t_enum, t_enum_signed, t_enum64, t_text8, t_bytes4, t_bytes6, t_bytes16,
+    t_list3, t_grid, t_flex, t_words4, t_inner, t_outer, t_union, t_flags,
+    t_wrap, t_loop, t_bad_member;
 
 #define INT(name, size, enc) btf__add_int(btf, name, size, enc)
 
@@ -37,6 +37,7 @@ make_scalars(void)
 	t_fwd = btf__add_fwd(btf, "unknown", BTF_FWD_STRUCT);
 	t_be16 = btf__add_typedef(btf, "__be16", t_u16);
 	t_be32 = btf__add_typedef(btf, "__be32", t_u32);
+	t_be64 = btf__add_typedef(btf, "__be64", t_u64);
 	t_le32 = btf__add_typedef(btf, "__le32", t_u32);
 	t_qualified = btf__add_typedef(btf, "port_t",
 	    btf__add_const(btf,
@@ -195,6 +196,8 @@ START_TEST (byte_orders) {
 		{ &t_be32, "'10.1.2.3'", "0a010203", NULL },
 		{ &t_u32, "'10.1.2.3'", "0a010203", NULL },
 		{ &t_le32, "1", "01000000", NULL },
+		{ &t_be64, "'0x0102030405060708'", "0102030405060708", NULL },
+		{ &t_be64, "1", "0000000000000001", NULL },
 	};
 
 	RUN(rows);

@@ -167,6 +167,10 @@ START_TEST (maps) {
 	    NULL);
 	expect_writes("{'m_percpu':{'7':1}}",
 	    "m_percpu[0700000000000000]=01000000", NULL);
+	expect_writes("{'stats':{'0':{'packets_dropped':5,'errors':6}}}",
+	    "stats[00000000]="
+	    "0000000000000000050000000000000006000000000000000000000000000000",
+	    NULL);
 	expect_writes("{'m_untyped':{'1':'000102030405060708090a0b'}}",
 	    "m_untyped[01000000]=000102030405060708090a0b", NULL);
 }
