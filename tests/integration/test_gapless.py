@@ -45,7 +45,8 @@ print(number + 1)
 def version(key, objects, cgroup):
     """version(number, program, ...): that program of gapless.bpf.c; what
     its maps hold goes over to the next version."""
-    attach = {"it_connect": {"cgroup": cgroup.path}, "it_event": {}}
+    attach = {"it_connect": {"cgroup": cgroup.path}, "it_event": {},
+              "it_btf_event": {}}
 
     def make(number, program, **parameters):
         entries = [dict(where, program=name) if name == program else
@@ -122,13 +123,14 @@ def marks(agent):
     raise LookupError("no it_marks is held")
 
 
-def test_every_event_is_seen(agent, tree, version):
+@pytest.mark.parametrize("program", ["it_event", "it_btf_event"])
+def test_every_event_is_seen(agent, tree, version, program):
     """Raw tracepoints know no LINK_UPDATE: made before broken, so that each
     event is seen by one version at least."""
     calls = start(CALLS)
     try:
         def make(number):
-            return version(number, "it_event", pid=calls.pid,
+            return version(number, program, pid=calls.pid,
                            first_event=FIRST_EVENT)
         first = make(1)
         tree.publish(first)

@@ -35,6 +35,7 @@ def named(data):
                      (b"it_marks", b"im_" + TAG.encode()),
                      (b"it_connect", b"ic_00" + TAG.encode()),
                      (b"it_event", b"ie_" + TAG.encode()),
+                     (b"it_btf_event", b"ib_0000" + TAG.encode()),
                      (b"it_pass", b"p_" + TAG.encode())):
         data = data.replace(old + b"\0", new + b"\0")
     return data
@@ -201,7 +202,8 @@ def denying(key, objects, cgroup):
         return Artifact(
             key, "it_denying", data,
             [{"program": f"ic_00{TAG}", "cgroup": cgroup.path},
-             {"program": f"ie_{TAG}", "attach": False}],
+             {"program": f"ie_{TAG}", "attach": False},
+             {"program": f"ib_0000{TAG}", "attach": False}],
             version=f"1.0.{number}", ttl=3600,
             parameters={"version": number})
     return make

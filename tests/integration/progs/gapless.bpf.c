@@ -56,11 +56,10 @@ it_connect(struct bpf_sock_addr *ctx)
 	return 0;
 }
 
-SEC("raw_tp/sys_enter")
-int
-it_event(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int
+see(__u64 number)
 {
-	__u64 event = ctx->args[1] - first_event;
+	__u64 event = number - first_event;
 	__u32 zero = 0;
 	struct marks *m;
 
@@ -71,6 +70,20 @@ it_event(struct bpf_raw_tracepoint_args *ctx)
 		m->seen[event] = 1;
 	count();
 	return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int
+it_event(struct bpf_raw_tracepoint_args *ctx)
+{
+	return see(ctx->args[1]);
+}
+
+SEC("tp_btf/sys_enter")
+int
+it_btf_event(__u64 *ctx)
+{
+	return see(ctx[1]);
 }
 
 char _license[] SEC("license") = "GPL";
