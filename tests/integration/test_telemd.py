@@ -630,6 +630,8 @@ def test_ring_while_the_broker_is_away(server, spool, make):
                lambda: str(t.state()), 30)
     t.say("ring_state", 0)
     assert t.wait("ring")["lost"] == 0
+    wait.until(lambda: violations(second)[-1]["data"]["violation"]["value"]
+               == 29999, "the subscriber has read the last one", 30)
     values = [e["data"]["violation"]["value"] for e in violations(second)]
     # What was on its way when the connection broke comes again, whole; from
     # there on each comes once, in order.
