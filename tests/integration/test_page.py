@@ -11,6 +11,7 @@ import zlib
 import pytest
 
 from aegis.apid import Apid
+from aegis.browser import Page
 
 
 def browse(url, work_dir, *flags):
@@ -69,6 +70,52 @@ def test_page_asks_for_the_token(make, work_dir):
     dom = browse(f"http://127.0.0.1:{apid.port}/", work_dir, "--dump-dom")
     assert visible(dom, "ask") and not visible(dom, "main")
     assert "artifact-000" not in dom and not visible(dom, "wrong")
+
+
+SHOWN = """getComputedStyle(document.getElementById('{}')).display != 'none' &&
+document.getElementById('{}').offsetParent !== null"""
+
+
+def shown(ident):
+    return SHOWN.format(ident, ident)
+
+
+def enter(page, token):
+    page.run(f"document.getElementById('token').value = '{token}';"
+             "document.querySelector('#ask button').click()")
+
+
+def test_token_is_asked_for_once(make, work_dir):
+    """A wrong one is said to be wrong; the right one is kept for the tab, and
+    stands nowhere in the page or its address."""
+    path = os.path.join(work_dir, "token")
+    with open(path, "w", encoding="ascii") as out:
+        out.write("s3cret\n")
+    apid = make(token=path).publish(programs=2)
+    page = Page(f"http://127.0.0.1:{apid.port}/", work_dir)
+    try:
+        page.until(shown("ask"))
+        assert not page.run(shown("main")) and not page.run(shown("wrong"))
+        enter(page, "guess")
+        page.until(shown("wrong"))
+        assert not page.run(shown("main"))
+        enter(page, "s3cret")
+        page.until(shown("main"))
+        assert page.run("document.querySelectorAll('article').length") == 2
+        assert not page.run(shown("ask"))
+        page.run("location.reload()")
+        page.until("document.querySelectorAll('article').length == 2 && " +
+                   shown("main"))
+        assert not page.run(shown("ask"))
+        text = page.run("document.documentElement.outerHTML + location.href "
+                        "+ document.cookie + JSON.stringify({...localStorage})"
+                        "+ document.getElementById('token').value")
+        assert "s3cret" not in text and "artifact-000" in text
+        # It only looks: nothing on it could change something.
+        assert page.run("document.querySelectorAll('main button, main form, "
+                        "main a, main input').length") == 0
+    finally:
+        page.close()
 
 
 def test_policy_is_strict(make):

@@ -14,6 +14,8 @@ import pytest
 
 from aegis import wait
 
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+
 # What the unit leaves open has its reason there; more must not come.
 EXPOSURE_MAX = 2.7
 
@@ -248,3 +250,47 @@ def test_sysv_script(prefix, make_agent, tree, work_dir):
     assert not runs(pid)
     assert script.run("status") == 3
     assert script.run("frobnicate") == 3
+
+
+def lines_of(prefix, path):
+    with open(os.path.join(prefix, path), encoding="utf-8") as file:
+        return [line.split() for line in file
+                if line.strip() and not line.startswith("#")]
+
+
+def test_accounts_are_the_tables(prefix):
+    """sysusers.d: one for each worker, and the group of the operators."""
+    with open(os.path.join(SOURCE, "common/sandbox_rows.c"),
+              encoding="utf-8") as file:
+        users = set(re.findall(r'\.user = "(\w+)"', file.read()))
+    lines = lines_of(prefix, "lib/sysusers.d/aegisflux.conf")
+    assert {line[1] for line in lines if line[0] == "u"} == users
+    assert len(users) == 6
+    assert [line[1] for line in lines if line[0] != "u"] == ["aegisflux"]
+    for line in lines:
+        assert line[2] == "-"  # no number of its own
+        if line[0] == "u":
+            assert line[-2:] == ["/nonexistent", "/usr/sbin/nologin"]
+
+
+def test_directories_are_the_units(prefix, unit):
+    """tmpfiles.d makes what the unit has made, and nothing is cleaned."""
+    made = {line[1]: line for line in
+            lines_of(prefix, "lib/tmpfiles.d/aegisflux.conf")}
+    for kind, top, mode in (("Runtime", "/run", "0755"),
+                            ("State", "/var/lib", "0700"),
+                            ("Cache", "/var/cache", "0755")):
+        [name] = unit_values(unit, f"{kind}Directory")
+        line = made.pop(f"{top}/{name}")
+        assert line[0] == "d" and line[2:] == [mode, "root", "root", "-"]
+        assert unit_values(unit, f"{kind}DirectoryMode") in ([mode], [])
+        assert mode == "0755" or unit_values(unit, f"{kind}DirectoryMode")
+    assert not made
+
+
+def test_logs_need_no_rotation(prefix):
+    """The manual says so, and nothing comes along for it."""
+    with open(os.path.join(SOURCE, "man/agentd.8"), encoding="utf-8") as file:
+        assert "Log rotation is not needed" in file.read()
+    for _, _, files in os.walk(os.path.join(prefix, "share/aegisflux")):
+        assert not [name for name in files if "logrotate" in name]
