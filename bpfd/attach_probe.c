@@ -120,7 +120,7 @@ create_netfilter(int prog_fd, uint32_t family, uint32_t hook, int32_t priority)
 
 static int
 link_netfilter(const struct loadplan_attach *a, int prog_fd, bool beside,
-    struct failure *f)
+    const struct kernel *k, struct failure *f)
 {
 	uint32_t family, hook;
 	int fd;
@@ -137,11 +137,14 @@ link_netfilter(const struct loadplan_attach *a, int prog_fd, bool beside,
 		fd = create_netfilter(prog_fd, family, hook, a->priority + 1);
 	if (fd >= 0)
 		return fd;
-	if (fd == -EBUSY)
+	if (fd == -EBUSY) {
+		f->holder_id =
+		    holder_of_netfilter(k, family, hook, a->priority);
 		return failure_set(f, WORK_TRANSIENT, fd,
 		    "netfilter: another program has priority %d at \"%s\" "
 		    "already",
 		    a->priority, a->target);
+	}
 	return failure_set(f, failure_kind(fd), fd,
 	    fd == -EAFNOSUPPORT
 		? "netfilter: cannot attach to \"%s\": this kernel is built "
@@ -162,7 +165,7 @@ attach_probe_create(const struct loadplan *plan, uint32_t index, int prog_fd,
 	case METHOD_LINK_NETNS:
 		return link_netns(a, prog_fd, k, f);
 	case METHOD_LINK_NETFILTER:
-		return link_netfilter(a, prog_fd, beside, f);
+		return link_netfilter(a, prog_fd, beside, k, f);
 	default:
 		return failure_set(f, WORK_REFUSED, -EINVAL,
 		    "attachment %u: this agent has no way of attaching it",

@@ -174,6 +174,7 @@ main(void)
 	static struct bpfd b = {
 		.kernel = { .netdev_fd = -1,
 		    .tc_fd = -1,
+		    .nf_fd = -1,
 		    .ioctl_fd = -1,
 		    .cgroup_fd = -1,
 		    .fdinfo_fd = -1,

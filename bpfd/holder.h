@@ -17,6 +17,17 @@ uint32_t holder_of_xdp(const struct kernel *k, uint32_t ifindex);
 /* Of a cgroup (its directory) or network namespace, for that attach type. */
 uint32_t holder_of_hook(int target_fd, uint32_t bpf_attach_type, bool cgroup);
 
+/*
+ * Of a priority at a hook of netfilter, which nfnetlink_hook tells if the
+ * kernel has it.
+ */
+uint32_t holder_of_netfilter(
+    const struct kernel *k, uint32_t family, uint32_t hook, int32_t priority);
+
+/* The number in nfnetlink's message of a hook; 0: another priority, or what
+ * is there is no BPF program. */
+uint32_t holder_parse_netfilter(const struct nlmsghdr *h, int32_t priority);
+
 /* The number in an RTM_NEWLINK; 0: none. */
 uint32_t holder_parse_xdp(const struct nlmsghdr *h);
 

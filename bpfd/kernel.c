@@ -106,15 +106,16 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 
 	memset(k, 0, sizeof(*k));
 	k->cgroup_fd = k->fdinfo_fd = k->ioctl_fd = k->netns_fd = -1;
-	k->tc_fd = -1;
+	k->tc_fd = k->nf_fd = -1;
 	r = netdev_open(&netdev, false);
 	k->netdev_fd = netdev.fd;
 	if (r == 0)
-		r = k->tc_fd = rtnl_open();
+		r = k->tc_fd = rtnl_open(NETLINK_ROUTE);
 	if (r < 0) {
 		log_error("rtnetlink: %s", strerror(-r));
 		return r;
 	}
+	k->nf_fd = rtnl_open(NETLINK_NETFILTER); /* it works without */
 	k->ioctl_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (k->ioctl_fd == -1)
 		k->ioctl_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -152,6 +153,7 @@ kernel_close(struct kernel *k)
 {
 	fd_close(&k->netdev_fd);
 	fd_close(&k->tc_fd);
+	fd_close(&k->nf_fd);
 	fd_close(&k->ioctl_fd);
 	fd_close(&k->cgroup_fd);
 	fd_close(&k->fdinfo_fd);

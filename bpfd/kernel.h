@@ -17,6 +17,7 @@ struct corebtf;
 struct kernel {
 	int netdev_fd; /* rtnetlink, for the loader's thread alone */
 	int tc_fd;     /* the same, to ask for and change tc filters */
+	int nf_fd;     /* nfnetlink: who is at netfilter's hooks; or < 0 */
 	int ioctl_fd;  /* a socket, to ask for interfaces by name */
 	int cgroup_fd; /* O_PATH of the cgroup2 root; -1: none mounted */
 	int fdinfo_fd; /* directory /proc/self/fdinfo */

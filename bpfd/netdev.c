@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "bpfd/rtnl.h"
+
 #define SKIP_STATS   (1 << 3) /* RTEXT_FILTER_SKIP_STATS */
 #define DUMPS_MAX    8
 #define READS_A_WAKE 256
@@ -136,7 +138,9 @@ parse(const struct nlmsghdr *h, struct iface *one)
 {
 	const struct ifinfomsg *info = NLMSG_DATA(h);
 	const struct rtattr *attr;
-	size_t left, len;
+	/* Signed: the padding of the last one may be more than is there. */
+	int left;
+	size_t len;
 
 	if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
 		return false;
@@ -148,7 +152,7 @@ parse(const struct nlmsghdr *h, struct iface *one)
 	one->ifindex = (uint32_t)info->ifi_index;
 	if (info->ifi_flags & IFF_LOOPBACK)
 		one->flags = IFACE_LOOPBACK;
-	left = IFLA_PAYLOAD(h);
+	left = (int)IFLA_PAYLOAD(h);
 	for (attr = IFLA_RTA(info); RTA_OK(attr, left);
 	     attr = RTA_NEXT(attr, left)) {
 		if (attr->rta_type != IFLA_IFNAME)
@@ -182,7 +186,7 @@ netdev_apply(struct netdev *n, const void *bytes, size_t len)
 	struct iface one;
 	size_t i;
 
-	for (h = bytes; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+	for (h = bytes; NLMSG_OK(h, len); h = rtnl_next(h, &len)) {
 		if (h->nlmsg_flags & NLM_F_DUMP_INTR)
 			n->incomplete = true;
 		switch (h->nlmsg_type) {

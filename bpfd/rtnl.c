@@ -5,23 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
-#include "bpfd/netdev.h"
 #include "common/clock.h"
 #include "common/strnum.h"
 
 int
-rtnl_open(void)
+rtnl_open(int protocol)
 {
-	struct netdev n;
-	int one = 1, r;
+	const struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	/* The kernel answers at once; this is for what cannot be. */
+	const struct timeval limit = { .tv_sec = 5 };
+	_cleanup_fd_ int fd = -1;
+	int one = 1;
 
-	r = netdev_open(&n, false);
-	if (r < 0)
-		return r;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	if (fd == -1 ||
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ==
+		-1)
+		return -errno;
 	/* The kernel says what it does not like; older ones do not. */
-	(void)setsockopt(n.fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
-	return n.fd;
+	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+	return fd_steal(&fd);
 }
 
 /* ---- requests ---- */
@@ -91,8 +97,9 @@ const struct rtattr *
 rtnl_find(const struct rtattr *attrs, size_t len, uint16_t type, size_t min)
 {
 	const struct rtattr *a;
+	int left = (size_t)len; /* below 0 after the padding of the last one */
 
-	for (a = attrs; a != NULL && RTA_OK(a, len); a = RTA_NEXT(a, len))
+	for (a = attrs; a != NULL && RTA_OK(a, left); a = RTA_NEXT(a, left))
 		if ((a->rta_type & NLA_TYPE_MASK) == type)
 			return RTA_PAYLOAD(a) >= min ? a : NULL;
 	return NULL;
@@ -224,7 +231,7 @@ rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx, char *text)
 			return (int)len;
 		left = (size_t)len;
 		for (h = (const struct nlmsghdr *)(void *)buf;
-		     NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+		     NLMSG_OK(h, left); h = rtnl_next(h, &left))
 			if (h->nlmsg_seq == seq &&
 			    !take(h, each, ctx, text, &result))
 				return result;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Asking rtnetlink: one request at a time on a socket that was opened before
- * the sandbox closed (libbpf and libmnl open one for each call).
+ * Asking rtnetlink, and others that speak netlink: one request at a time on a
+ * socket that was opened before the sandbox closed (libbpf and libmnl open one
+ * for each call).
  */
 #ifndef BPFD_RTNL_H
 #define BPFD_RTNL_H
@@ -21,8 +22,8 @@ struct rtnl_request {
 	};
 };
 
-/* An owned socket, or -errno. */
-int rtnl_open(void) _must_check_;
+/* An owned socket of NETLINK_ROUTE or another PROTOCOL, or -errno. */
+int rtnl_open(int protocol) _must_check_;
 
 /* Begin with BODY of LEN bytes, which follows the header. */
 void rtnl_init(struct rtnl_request *r, uint16_t type, uint16_t flags,
@@ -46,6 +47,20 @@ typedef void (*rtnl_each)(const struct nlmsghdr *h, void *ctx);
  */
 int rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx,
     char *text) _must_check_;
+
+/*
+ * The place after message H, and what is left of *LEFT bytes there: NLMSG_NEXT
+ * goes below 0 where the padding of the last one is missing.
+ */
+static inline const struct nlmsghdr *
+rtnl_next(const struct nlmsghdr *h, size_t *left)
+{
+	size_t step = NLMSG_ALIGN(h->nlmsg_len);
+
+	*left = step < *left ? *left - step : 0;
+	return (
+	    const struct nlmsghdr *)(const void *)((const uint8_t *)h + step);
+}
 
 /* The attributes of a message after its body; *LEN: their bytes. */
 const struct rtattr *rtnl_attrs(

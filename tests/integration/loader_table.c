@@ -319,6 +319,53 @@ try_row(uint32_t kind, const char *line_name, const char *object)
 	return wrong == NULL;
 }
 
+/*
+ * One priority of a netfilter hook takes one program: is the number of the
+ * one that has it told, although bpfd does not know it?
+ */
+static bool
+try_holder(const char *object)
+{
+	const char *args = "attach=k_NETFILTER,netfilter,ipv4/local_out";
+	struct fake_held *first = fake_get(ATTACH_KIND_MAX + 1);
+	struct fake_held *second = fake_get(ATTACH_KIND_MAX + 2);
+	uint32_t holder = 0, want = 0;
+	const char *wrong;
+	size_t i;
+
+	wrong = fake_start(ATTACH_KIND_MAX + 1, object, args);
+	if (wrong == NULL)
+		wrong = fake_await(&first->done);
+	if (wrong == NULL && first->result.result == WORK_REFUSED)
+		return true; /* its row says why */
+	if (wrong == NULL)
+		wrong = fake_forget(ATTACH_KIND_MAX + 1);
+	if (wrong == NULL)
+		wrong = fake_start(ATTACH_KIND_MAX + 2, object, args);
+	if (wrong == NULL)
+		wrong = fake_await(&second->done);
+	for (i = 0; i < FAKE_MAX_FDS; i++)
+		want |= first->prog_info[i].prog_id; /* it has but one */
+	if (wrong == NULL && second->result.result == WORK_TRANSIENT)
+		holder = second->result.holder_id;
+	fake_clear(first);
+	fake_clear(second);
+	if (wrong == NULL && holder == 0 &&
+	    access("/sys/module/nfnetlink_hook", F_OK) != 0) {
+		(void)printf("FACT nfnetlink_hook absent\n");
+		return true;
+	}
+	if (wrong == NULL && holder != want) {
+		(void)printf("CHECK FAILED netfilter: program %u has the hook, "
+			     "told is %u\n",
+		    want, holder);
+		return false;
+	}
+	(void)printf("CHECK %s netfilter: who has the hook is told\n",
+	    wrong == NULL ? "ok" : wrong);
+	return wrong == NULL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -353,6 +400,7 @@ main(int argc, char **argv)
 	(void)printf("FACT landlock %d\n", fake()->landlock);
 	for (kind = 0; kind < ATTACH_KIND_MAX; kind++)
 		good = try_row(kind, names[kind], argv[2]) && good;
+	good = try_holder(argv[2]) && good;
 	(void)rmdir(cgroup_path);
 	return good ? 0 : 1;
 }

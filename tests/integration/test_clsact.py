@@ -327,6 +327,32 @@ def test_bpfd_dies_at_any_moment(agent, tree, filtering, veth, objects,
     assert kernel.exists("prog", foreign_prog)
 
 
+def test_the_agent_dies_at_any_moment(make_agent, tree, filtering, veth,
+                                      objects, work_dir):
+    """Before, within and after a load: one filter there is in the end."""
+    theirs = foreign_bpf(work_dir, objects, veth.name, 50)
+    last = filtering(version=1)
+    tree.publish(last)
+    agent = make_agent(tree.url).start()
+    for version in range(2, 6):
+        agent.wait_running(last, timeout=40)
+        last = filtering(version=version)
+        tree.publish(last)
+        held = agent.held()["prog"]
+        wait.until(lambda n=version, p=held: agent.status_of(last.id)
+                   if n % 2 else set(ours(veth.name).values()) - p, "so far")
+        agent.kill()
+        agent.forget_log()
+        agent.start()
+    agent.wait_running(last, timeout=40)
+    [prog] = ours(veth.name).values()
+    assert prog in agent.held()["prog"]
+    assert set(filters(veth.name)) - set(ours(veth.name)) == {theirs}
+    tree.publish()
+    agent.wait_log(msg="unloaded", artifact_id=last.id)
+    assert set(filters(veth.name)) == {theirs}
+
+
 def test_what_a_killed_agent_left_is_removed(
         make_agent, tree, filtering, veth, objects, work_dir):
     """And nothing else: neither others' filters nor another agent's."""

@@ -138,6 +138,16 @@ same_objects() {
 	return 1
 }
 
+filters() { # how many programs are attached by tc, but for links of tcx
+	/test/bpftool -j net show | jq '.[0].tc | length'
+}
+no_filters() { [ "$(filters)" -eq 0 ]; }
+killed() {
+	kill -KILL $agent
+	wait $agent
+	[ $? -eq 137 ]
+}
+
 # --- the story ---
 
 list
@@ -158,8 +168,8 @@ check "a program may be executed before" exec_allowed
 check "a connection is tried before" connect_says refused
 check "the peer is answered before" ping_us
 
-# What needs the broker's perf events is among it.
-tracing="fentry-1 tracepoint-1 kprobe-1 uprobe-1 perf-1"
+# What needs the broker's perf events is among it, and tc with and without links.
+tracing="fentry-1 tracepoint-1 kprobe-1 uprobe-1 perf-1 tc-1 tc-50"
 list exec-1 egress-1 xdp-1 forged-1 $tracing
 check "the LSM program runs" runs exec-1
 check "the cgroup program runs" runs egress-1
@@ -203,4 +213,18 @@ check "SIGTERM ends the agent with status 0" ends
 check "connections are tried again" connect_says refused
 check "the peer is answered again" ping_us
 check "no program, link or map is left" within 10 same_objects
+check "no tc filter is left" no_filters
+
+# No descriptor of the dead keeps a filter, and none takes it along.
+list tc-1 tc-50
+start
+check "tc programs run" runs tc-1
+check "at a priority, too" runs tc-50
+check "by a filter" not no_filters
+check "the agent is killed" killed
+list
+start
+check "what it left attached is removed" within 60 no_filters
+check "the agent ends" ends
+check "nothing is left in the end" within 10 same_objects
 [ $failed -eq 0 ] || log_of_agent
