@@ -7,11 +7,12 @@
  * Bare is bpf_link__destroy, ours a link given to the closer's thread; both
  * until the kernel shows the link no more.  Looking a link up by id would keep
  * it alive, so ids are walked.  The kernel forgets the id first and detaches
- * then, which bpf_link__destroy waits for, and agentd's event loop does not.
- * So beside it stands the whole way, until the event loop has it back as
- * unloaded, which is the figure to judge by.  That takes two wake-ups of a
- * thread, each of which would wait milliseconds for a processor while others
- * compile: all of this runs at real-time priority.  Medians of 20 repeats,
+ * then, which bpf_link__destroy waits for, and agentd's event loop does not:
+ * "until gone" is the figure that is wanted, and below 1 for that reason.
+ * Beside it stands the whole way, detached and with the event loop told, which
+ * takes two wake-ups of a thread more than bare libbpf, each of which would
+ * wait milliseconds for a processor while others compile: all of this runs at
+ * real-time priority.  Medians of 20 repeats,
  * taken in turn; programs are loaded once, by libbpf, for both.
  */
 #include <bpf/bpf.h>
