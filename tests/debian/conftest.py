@@ -13,7 +13,6 @@ import pytest
 import machine as machines
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HOST = "host-debian"
 
 
 def pytest_configure(config):
@@ -73,31 +72,39 @@ def unpack(cache):
 
 
 @pytest.fixture(scope="session")
-def stocked(unpack, cache, deb):
-    """A Debian with all that the package depends on, and not itself: so that
-    it need not be unpacked for each test."""
-    tree = unpack()
-    depends = subprocess.run(["dpkg-deb", "-f", deb, "Depends"], text=True,
-                             stdout=subprocess.PIPE, check=True).stdout
-    names = re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends)
-    subprocess.run(
-        ["unshare", "--mount", "sh", "-euc",
-         "cd $1; mount --bind $2 var/cache/apt/archives; shift 2; "
-         "exec env -i PATH=$PATH DEBIAN_FRONTEND=noninteractive chroot . "
-         "apt-get -q -y --no-install-recommends install $*",
-         "sh", tree, f"{cache}/archives", *names],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    return tree
+def stock(unpack, cache, deb):
+    """stock(package, ...): a Debian with these and all that the package
+    depends on, and not itself: so that it need not be unpacked each time."""
+    def make(*packages):
+        tree = unpack()
+        depends = subprocess.run(["dpkg-deb", "-f", deb, "Depends"],
+                                 text=True, stdout=subprocess.PIPE,
+                                 check=True).stdout
+        subprocess.run(
+            ["unshare", "--mount", "sh", "-euc",
+             "cd $1; mount -t proc proc proc; "
+             "mount --bind $2 var/cache/apt/archives; shift 2; "
+             "exec env -i PATH=$PATH DEBIAN_FRONTEND=noninteractive "
+             "chroot . apt-get -q -y --no-install-recommends install $*",
+             "sh", tree, f"{cache}/archives", *packages,
+             *re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        return tree
+    return make
+
+
+@pytest.fixture(scope="session")
+def stocked(stock):
+    return stock()
 
 
 @pytest.fixture
 def boot(cache):
-    """boot(tree): a machine with that below it, in runlevel 2."""
+    """boot(tree): a machine with that below it, its init at work."""
     made = []
 
     def start(tree):
         made.append(machines.Machine(tree, f"{cache}/archives"))
-        made[-1].await_runlevel("2")
         return made[-1]
 
     yield start
@@ -107,8 +114,10 @@ def boot(cache):
 
 @pytest.fixture
 def machine(boot, stocked):
-    """A machine without the package."""
-    return boot(stocked)
+    """A machine in runlevel 2, without the package."""
+    made = boot(stocked)
+    made.await_runlevel("2")
+    return made
 
 
 @pytest.fixture
@@ -119,26 +128,7 @@ def installed(machine, deb):
 
 
 @pytest.fixture
-def drop(installed, tmp_path):
-    """A signed program from the package itself, in a registry there, and the
-    configuration for it; the agent does not know yet.  Its artifact_id."""
-    key = str(tmp_path / "key.pem")
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out",
-                    key], check=True)
-    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out",
-                    installed.path("/etc/aegisflux/registry.pub")],
-                   check=True)
-    installed.run("ip", "link", "add", "up0", "type", "veth", "peer", "up1")
-    installed.run("ip", "link", "set", "up0", "up")
-    bpf = installed.path("/usr/share/aegisflux/bpf")
-    subprocess.run(
-        [f"{bpf}/pack", "-k", key, "-i", "drop-1", "-t", "3600", "-r",
-         installed.path("/srv/registry"), "-H", HOST, "-p",
-         '{"interface": "up0", "cidrs": {"10.99.0.2/32": 1}}',
-         f"{bpf}/xdp_drop_cidr.bpf.o"], check=True, stdout=subprocess.DEVNULL)
-    installed.configure(
-        f"AGENT_HOST_ID={HOST}\n"
-        "AGENT_REGISTRY_URL=file:///srv/registry\n"
-        "AGENT_POLL_INTERVAL_SEC=1\n"
-        "AGENT_PUBLIC_KEY=file:/etc/aegisflux/registry.pub\n")
-    return "drop-1"
+def listed(installed, tmp_path):
+    """Programs in a registry there, and the configuration for it; the agent
+    does not know yet.  Their artifact_ids."""
+    return installed.publish(str(tmp_path))

@@ -11,10 +11,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "integration"))
 
 # pylint: disable=wrong-import-position
-from aegis import wait  # noqa: E402
+from aegis import kernel, net, wait  # noqa: E402
 
 PACKAGE = "aegisflux-agent"
 SERVICE = "aegisflux-agentd"
+HOST = "host-debian"
 CONFIG = "/etc/aegisflux/agentd.env"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # Unpacking and configuring on a machine that has other things to do.
@@ -47,12 +48,14 @@ class Machine:
     """Everything written there is in memory, and gone with it."""
 
     def __init__(self, tree, archives, init="/sbin/init"):
+        # The root of its cgroups.
+        self.cgroup = net.Cgroup().create()
         self.process = subprocess.Popen(
             # It does not outlive this process either.
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--net", "--ipc",
              "--uts", "--cgroup", "--kill-child",
              os.path.join(HERE, "boot"), tree, archives, init],
-            stdin=subprocess.DEVNULL)
+            stdin=subprocess.DEVNULL, preexec_fn=self.cgroup.join)
         self.pid = wait.until(self._first_process, "the machine's process 1")
 
     def _first_process(self):
@@ -71,6 +74,12 @@ class Machine:
     def destroy(self):
         self.process.kill()
         self.process.wait(10)
+        wait.until(self._remove_cgroups, "all its processes are gone", 30)
+
+    def _remove_cgroups(self):
+        for directory, _, _ in os.walk(self.cgroup.path, topdown=False):
+            os.rmdir(directory)
+        return True
 
     def path(self, name):
         """A path of the machine's, for this side."""
@@ -163,6 +172,35 @@ class Machine:
                 if line.startswith("#") or not line.strip()]
         self.write(CONFIG, "".join(kept) + lines, 0o600)
 
+    def publish(self, directory):
+        """Two signed programs of the package's own, in a registry there, and
+        the configuration for them, which no agent has read yet.  DIRECTORY:
+        where the key may lie on this side.  Returns their artifact_ids."""
+        key = os.path.join(directory, "key.pem")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519",
+                        "-out", key], check=True)
+        subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out",
+                        self.path("/etc/aegisflux/registry.pub")],
+                       check=True)
+        self.run("ip", "link", "add", "up0", "type", "veth", "peer", "up1")
+        self.run("ip", "link", "set", "up0", "up")
+        self.run("mkdir", "/sys/fs/cgroup/egress")
+        for name, parameters in (
+                ("xdp_drop_cidr", {"interface": "up0"}),
+                ("drop_egress_by_cgroup", {"cgroup": "/sys/fs/cgroup/egress"})):
+            bpf = self.path("/usr/share/aegisflux/bpf")
+            subprocess.run(
+                [f"{bpf}/pack", "-k", key, "-i", f"id-{name}", "-t", "3600",
+                 "-r", self.path("/srv/registry"), "-H", HOST, "-p",
+                 json.dumps(parameters), f"{bpf}/{name}.bpf.o"], check=True,
+                stdout=subprocess.DEVNULL)
+        self.configure(
+            f"AGENT_HOST_ID={HOST}\n"
+            "AGENT_REGISTRY_URL=file:///srv/registry\n"
+            "AGENT_POLL_INTERVAL_SEC=1\n"
+            "AGENT_PUBLIC_KEY=file:/etc/aegisflux/registry.pub\n")
+        return {"id-xdp_drop_cidr", "id-drop_egress_by_cgroup"}
+
     def agent_pid(self):
         """agentd's pid on this side: it is init's child; None if there is
         none."""
@@ -171,6 +209,10 @@ class Machine:
                     and _parent(pid) == self.pid:
                 return pid
         return None
+
+    def programs(self):
+        """Kernel ids of the programs that its agent has loaded."""
+        return kernel.held(self.agent_pid())["prog"]
 
     def pids(self):
         """All of the machine's processes, by their pids on this side."""
@@ -211,9 +253,13 @@ class Machine:
         return wait.until(lambda: self.get("/healthz"), "the agent answers",
                           30)
 
-    def is_running(self, artifact_id):
+    def run_all(self, artifact_ids):
         status = self.get("/status")
-        return status is not None and any(
-            applied["artifact_id"] == artifact_id
-            and applied["status"] in ("loaded", "running")
-            for applied in status["applied_artifacts"])
+        return status is not None and artifact_ids <= {
+            applied["artifact_id"]
+            for applied in status["applied_artifacts"]
+            if applied["status"] in ("loaded", "running")}
+
+
+def all_gone(programs):
+    return not any(kernel.exists("prog", number) for number in programs)

@@ -3,8 +3,8 @@
 
 import pytest
 
-from aegis import kernel, wait
-from machine import CONFIG, SERVICE
+from aegis import wait
+from machine import CONFIG, SERVICE, all_gone
 
 SCRIPT = f"/etc/init.d/{SERVICE}"
 
@@ -28,21 +28,24 @@ def rc(machine, action, status=0):
     return machine.run("rc-service", SERVICE, action, status=status)
 
 
-def test_openrc_script(gentoo, drop):
+def test_openrc_script(gentoo, listed):
     rc(gentoo, "status", 3)
     rc(gentoo, "start")
-    wait.until(lambda: gentoo.is_running(drop), "the program runs", 30)
-    pid = gentoo.agent_pid()
+    wait.until(lambda: gentoo.run_all(listed), "the programs run", 30)
+    loaded, pid = gentoo.programs(), gentoo.agent_pid()
+    assert loaded
     rc(gentoo, "status")
     rc(gentoo, "start") # is running already
     rc(gentoo, "checkconfig")
     assert gentoo.agent_pid() == pid
     rc(gentoo, "restart")
     assert gentoo.agent_pid() not in (None, pid)
-    wait.until(lambda: gentoo.is_running(drop), "it runs again", 30)
+    assert all_gone(loaded)
+    wait.until(lambda: gentoo.run_all(listed), "they run again", 30)
+    loaded = gentoo.programs()
     rc(gentoo, "stop")
     assert not gentoo.processes()
-    assert not kernel.progs_named("xdp_drop")
+    assert all_gone(loaded)
     rc(gentoo, "status", 3)
 
 

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from aegis import kernel, wait
-from machine import CONFIG, PACKAGE, SERVICE, is_outdated
+from aegis import wait
+from machine import CONFIG, PACKAGE, SERVICE, all_gone, is_outdated
 
 SCRIPTS = f"/var/lib/dpkg/info/{PACKAGE}."
 WORKERS = [("apid", "_aegis_api"), ("bpfd", "_aegis_bpf"),
@@ -64,6 +64,7 @@ def test_install_starts_the_agent(boot, unpack, deb):
     """With its dependencies, on a minimal machine, and with nothing
     configured: it runs, and says what it has not got."""
     installed = boot(unpack())
+    installed.await_runlevel("2")
     name = installed.put(deb)
     installed.fetch(name)
     installed.apt("install", name)
@@ -96,20 +97,19 @@ def test_policy_is_obeyed(machine, deb):
     machine.await_answer()
 
 
-def test_service_script(installed, drop):
+def test_service_script(installed, listed):
     installed.await_answer()
     installed.service("restart")
-    wait.until(lambda: installed.is_running(drop), "the program runs", 30)
-    assert kernel.progs_named("xdp_drop")
-    pid = installed.agent_pid()
-    assert pid
+    wait.until(lambda: installed.run_all(listed), "the programs run", 30)
+    loaded, pid = installed.programs(), installed.agent_pid()
+    assert loaded
     installed.service("status")
     installed.service("reload")
     installed.service("start") # is running already
     assert installed.agent_pid() == pid
     installed.service("stop")
     assert not installed.processes()
-    assert not kernel.progs_named("xdp_drop")
+    assert all_gone(loaded)
     installed.service("status", status=3)
 
 
@@ -127,10 +127,11 @@ def test_boot_starts_it(machine, deb):
 
 # --- upgrading ---
 
-def test_upgrade_keeps_what_the_operator_changed(installed, drop, newer_deb):
+def test_upgrade_keeps_what_the_operator_changed(installed, listed, newer_deb):
     installed.service("restart")
-    wait.until(lambda: installed.is_running(drop), "the program runs", 30)
+    wait.until(lambda: installed.run_all(listed), "the programs run", 30)
     pid, config = installed.agent_pid(), installed.read(CONFIG)
+    loaded = installed.programs()
     installed.apt("-o", "Dpkg::Options::=--force-confold", "install",
                   installed.put(newer_deb))
     assert installed.package_state() == "installed"
@@ -141,8 +142,8 @@ def test_upgrade_keeps_what_the_operator_changed(installed, drop, newer_deb):
     assert installed.agent_pid() not in (None, pid)
     # The new file, not the one that was unlinked.
     assert not is_outdated(installed.agent_pid())
-    wait.until(lambda: installed.is_running(drop), "it runs again", 30)
-    assert len(kernel.progs_named("xdp_drop")) == 1
+    wait.until(lambda: installed.run_all(listed), "they run again", 30)
+    assert all_gone(loaded) and installed.programs()
 
 
 def test_upgrade_replaces_what_nobody_changed(installed, newer_deb):
