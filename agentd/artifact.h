@@ -64,6 +64,7 @@ struct artifact {
 	bool evicted;                     /* waits for a free place */
 	bool restoring; /* loads to bring back what its predecessor replaced */
 	bool load_anew; /* its parameters cannot be changed in place */
+	bool half_changed; /* a bpfd died while it wrote them */
 
 	/* Replacement: handles, since either may be gone. */
 	uint64_t predecessor; /* runs until this one is loaded; 0: none */

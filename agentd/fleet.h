@@ -142,6 +142,20 @@ uint32_t fleet_params_hash(const uint8_t *params, size_t len);
 bool fleet_tombstone_holds(
     const struct state_artifact *s, const uint8_t *params, size_t len);
 
+/* Is A's end one of its parameters alone?  A has its last status. */
+bool fleet_ends_alone(struct fleet *f, const struct artifact *a);
+
+/* ENDED has, as S says, whatever its parameters: so do those on their way. */
+void fleet_end_others(struct fleet *f, const struct artifact *ended,
+    const struct state_artifact *s);
+
+/* Has A's artifact ended, or is it about to, with these? */
+bool fleet_has_ended(struct fleet *f, const struct artifact *a,
+    enum unload_reason *reason, enum program_status *status);
+
+/* Is A's artifact just leaving, so that A is not to be loaded meanwhile? */
+bool fleet_waits_for_end(struct fleet *f, const struct artifact *a);
+
 /* The one in the kernel that differs from A in parameters alone, or NULL. */
 struct artifact *fleet_runs_already(struct fleet *f, const struct artifact *a);
 

@@ -251,6 +251,7 @@ settle_predecessor(struct fleet *f, struct artifact *a)
 	if (a->restoring) {
 		/* Though not listed, A stays for as long as P is listed. */
 		p->predecessor = a->handle;
+		fleet_inherit(f, p, a);
 		fleet_begin_unload(
 		    f, p, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
 		return;
@@ -284,7 +285,7 @@ loaded(struct fleet *f, struct artifact *a, struct moment now)
 	f->loads_ok++;
 	a->crashes = 0;
 	a->evicted = false;
-	a->load_anew = false;
+	a->load_anew = a->half_changed = false;
 	a->loaded_boot_ns = now.boot_ns;
 	a->loaded_wall_ns = now.wall_ns;
 	a->load_order = ++f->next_load_order;
@@ -324,11 +325,18 @@ void
 fleet_load_done(struct fleet *f, struct artifact *a, enum work_result result,
     const char *error, struct moment now)
 {
+	enum program_status status;
+	enum unload_reason reason;
+	bool over;
+
 	if (a->status != STATUS_LOADING || !a->working)
 		return;
 	a->working = false;
 	if (result == WORK_OK) {
+		over = fleet_has_ended(f, a, &reason, &status);
 		loaded(f, a, now);
+		if (over)
+			fleet_begin_unload(f, a, reason, status);
 		fleet_tick(f, now);
 		return;
 	}
@@ -384,6 +392,7 @@ fleet_worker_died(
 		/* What was half changed is taken back first. */
 		changing =
 		    stage == STATUS_LOADING && fleet_runs_already(f, a) != NULL;
+		a->half_changed = a->half_changed || changing;
 		if ((a->timed_out && !changing) ||
 		    a->crashes >= CRASHES_UNTIL_REFUSED) {
 			(void)snprintf(text, sizeof(text),

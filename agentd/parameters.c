@@ -30,6 +30,106 @@ fleet_tombstone_holds(
 		s->params_hash == fleet_params_hash(params, len));
 }
 
+static bool
+same_content(const struct artifact *a, const struct artifact *b)
+{
+	return strcmp(a->listing.artifact_id, b->listing.artifact_id) == 0 &&
+	    memcmp(a->listing.sha256, b->listing.sha256,
+		sizeof(b->listing.sha256)) == 0;
+}
+
+bool
+fleet_ends_alone(struct fleet *f, const struct artifact *a)
+{
+	const struct artifact *other;
+
+	/* Refused, it never ran like this: others may be better. */
+	if (a->status == STATUS_FAILED)
+		return true;
+	if (a->status != STATUS_ROLLED_BACK)
+		return false;
+	if (a->cause.reason == ROLLBACK_VERIFIER_FAILURE)
+		return true;
+	/* The parameters before were restored. */
+	TAILQ_FOREACH (other, &f->artifacts, entry)
+		if (other != a && artifact_is_loaded(other) &&
+		    same_content(a, other))
+			return true;
+	return false;
+}
+
+/* A, not loaded and with no worker, ends as S says. */
+static void
+end_like(struct fleet *f, struct artifact *a, const struct state_artifact *s)
+{
+	if (a->status == STATUS_DOWNLOADING && a->working)
+		fleet_act(f, ACT_CANCEL, a);
+	fleet_enter_stage(a, (enum program_status)s->tombstone);
+	a->unload_reason = (enum unload_reason)s->unload_reason;
+	fleet_set_error(a, s->error);
+	a->error_reported = true;
+	fleet_act(f, ACT_RELEASE, a);
+}
+
+void
+fleet_end_others(struct fleet *f, const struct artifact *ended,
+    const struct state_artifact *s)
+{
+	struct artifact *a;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		/* What bpfd is at comes to its end first. */
+		if (a != ended && same_content(a, ended) && !a->restoring &&
+		    artifact_is_pending(a) &&
+		    !(a->status == STATUS_LOADING && a->working))
+			end_like(f, a, s);
+}
+
+/* Another one of A's content that is leaving for good, or NULL. */
+static const struct artifact *
+find_leaving(struct fleet *f, const struct artifact *a)
+{
+	const struct artifact *other;
+
+	TAILQ_FOREACH (other, &f->artifacts, entry)
+		if (other != a && other->status == STATUS_UNLOADING &&
+		    (other->unload_reason == UNLOAD_OPERATOR ||
+			other->unload_reason == UNLOAD_TTL_EXPIRED ||
+			other->unload_reason == UNLOAD_ROLLED_BACK) &&
+		    same_content(a, other))
+			return other;
+	return NULL;
+}
+
+bool
+fleet_has_ended(struct fleet *f, const struct artifact *a,
+    enum unload_reason *reason, enum program_status *status)
+{
+	const struct state_artifact *s = state_artifact_find(
+	    f->state, a->listing.artifact_id, a->listing.sha256);
+	const struct artifact *leaving = find_leaving(f, a);
+
+	if (a->restoring)
+		return false;
+	if (leaving != NULL) {
+		*reason = leaving->unload_reason;
+		*status = leaving->after_unload;
+		return true;
+	}
+	if (s == NULL ||
+	    !fleet_tombstone_holds(s, a->params, a->listing.params_len))
+		return false;
+	*reason = (enum unload_reason)s->unload_reason;
+	*status = (enum program_status)s->tombstone;
+	return true;
+}
+
+bool
+fleet_waits_for_end(struct fleet *f, const struct artifact *a)
+{
+	return !a->restoring && find_leaving(f, a) != NULL;
+}
+
 struct artifact *
 fleet_runs_already(struct fleet *f, const struct artifact *a)
 {
@@ -37,10 +137,7 @@ fleet_runs_already(struct fleet *f, const struct artifact *a)
 
 	if (p == NULL || !artifact_is_loaded(p) || p->rolling_back ||
 	    a->restoring || a->load_anew || !a->listing.has_sha256 ||
-	    !p->listing.has_sha256 ||
-	    strcmp(a->listing.artifact_id, p->listing.artifact_id) != 0 ||
-	    memcmp(a->listing.sha256, p->listing.sha256,
-		sizeof(p->listing.sha256)) != 0)
+	    !p->listing.has_sha256 || !same_content(a, p))
 		return NULL;
 	return p;
 }
@@ -86,12 +183,10 @@ fleet_load_anew(struct fleet *f, struct artifact *a, struct moment now)
 
 	fleet_enter_stage(a, STATUS_LOADING);
 	a->load_anew = true;
+	a->half_changed = false;
 	/* What ran may have been rolled back meanwhile: then so is this. */
 	if (s != NULL &&
-	    fleet_tombstone_holds(s, a->params, a->listing.params_len)) {
-		a->status = (enum program_status)s->tombstone;
-		a->unload_reason = (enum unload_reason)s->unload_reason;
-		fleet_act(f, ACT_RELEASE, a);
-	}
+	    fleet_tombstone_holds(s, a->params, a->listing.params_len))
+		end_like(f, a, s);
 	fleet_tick(f, now);
 }

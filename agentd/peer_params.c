@@ -11,7 +11,7 @@ peer_params_change(struct agent *agent, struct artifact *a)
 {
 	struct artifact *p = fleet_runs_already(&agent->fleet, a);
 	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
-	struct msg_update_plan msg = { .take_back = a->crashes > 0 };
+	struct msg_update_plan msg = { .take_back = a->half_changed };
 
 	if (p == NULL || p->custody == NULL ||
 	    p->custody->loadplan.header == NULL)

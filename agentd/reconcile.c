@@ -145,24 +145,27 @@ has_successor(struct fleet *f, const struct artifact *p)
 }
 
 /*
- * What was refused, now or by an earlier agentd, replaces nothing, but what
- * it was to replace stays for it (CONTRACT 4).
+ * What was refused replaces nothing, but what it was to replace stays for it
+ * (CONTRACT 4).  Refused by an earlier agentd, it is new to this one; a
+ * neighbour that failed long ago keeps nothing that is withdrawn today.
  */
 static bool
-may_replace(const struct artifact *a)
+may_replace(const struct artifact *a, uint64_t newest_known)
 {
-	return artifact_is_pending(a) || a->status == STATUS_FAILED ||
-	    a->status == STATUS_ROLLED_BACK;
+	return artifact_is_pending(a) ||
+	    (a->handle > newest_known &&
+		(a->status == STATUS_FAILED ||
+		    a->status == STATUS_ROLLED_BACK));
 }
 
 static void
-find_predecessors(struct fleet *f)
+find_predecessors(struct fleet *f, uint64_t newest_known)
 {
 	struct artifact *a, *p;
 
 	TAILQ_FOREACH (a, &f->artifacts, entry) {
-		if (!a->listed || !may_replace(a) || a->restoring ||
-		    fleet_find(f, a->predecessor) != NULL)
+		if (!a->listed || !may_replace(a, newest_known) ||
+		    a->restoring || fleet_find(f, a->predecessor) != NULL)
 			continue;
 		p = find_predecessor(f, a);
 		a->predecessor =
@@ -178,7 +181,7 @@ fleet_come_back(struct fleet *f, struct artifact *a)
 	if (!a->listed || next == NULL || next->listed || f->stopping)
 		return;
 	discover_again(a);
-	find_predecessors(f);
+	find_predecessors(f, f->next_handle);
 }
 
 /* Older records of the same id that never got into the kernel are moot. */
@@ -194,8 +197,9 @@ drop_superseded(struct fleet *f, const struct artifact *newer)
 			newer->listing.artifact_id) != 0)
 			continue;
 		a->listed = false;
-		/* What bpfd is at comes to its end first. */
-		if (a->status == STATUS_LOADING && a->working)
+		/* What bpfd is at comes to its end first; so does a rollback
+		 * that waits for what it restores. */
+		if ((a->status == STATUS_LOADING && a->working) || a->restoring)
 			continue;
 		if (artifact_is_pending(a) ||
 		    (artifact_is_over(a) && a->successor == 0))
@@ -272,6 +276,7 @@ fleet_apply_list(struct fleet *f, const struct artlist *list, struct moment now)
 	struct artifact *a;
 	uint32_t i, n = list->header->entry_count;
 	_cleanup_free_ struct artifact **known = calloc(n + 1, sizeof(*known));
+	const uint64_t newest_known = f->next_handle;
 
 	if (known == NULL || f->stopping)
 		return;
@@ -295,7 +300,7 @@ fleet_apply_list(struct fleet *f, const struct artlist *list, struct moment now)
 		if (known[i] == NULL)
 			add_entry(f, e, list->data + e->params_off, now);
 	}
-	find_predecessors(f);
+	find_predecessors(f, newest_known);
 	mark_seen(f, now);
 	look_for_missing(f);
 	fleet_tick(f, now);

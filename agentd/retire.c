@@ -26,6 +26,7 @@ fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
     struct moment now)
 {
 	struct state_artifact *s;
+	uint32_t hash = 0;
 
 	a->status = status;
 	a->working = false;
@@ -33,15 +34,18 @@ fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
 	s = fleet_remember(f, a, now);
 	if (s == NULL)
 		return;
+	if (fleet_ends_alone(f, a))
+		hash = fleet_params_hash(a->params, a->listing.params_len);
+	/* A refusal lifts no end that stands for all parameters. */
+	if (hash != 0 && s->tombstone != 0 && s->params_hash == 0)
+		return;
 	s->tombstone = (uint32_t)status;
 	s->unload_reason = (uint32_t)a->unload_reason;
-	/* Refused, it never ran like this: others may be better. */
-	s->params_hash = status == STATUS_FAILED ||
-		a->cause.reason == ROLLBACK_VERIFIER_FAILURE
-	    ? fleet_params_hash(a->params, a->listing.params_len)
-	    : 0;
+	s->params_hash = hash;
 	str_copy_cut(
 	    s->error, sizeof(s->error), a->error != NULL ? a->error : "");
+	if (hash == 0)
+		fleet_end_others(f, a, s);
 }
 
 void
@@ -227,7 +231,8 @@ fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
 			fleet_bury(f, a, STATUS_EXPIRED, now);
 		break;
 	case UNLOAD_ROLLED_BACK:
-		rolled_back(f, a, now);
+		if (a->rolling_back) /* else it goes with another one */
+			rolled_back(f, a, now);
 		break;
 	case UNLOAD_OPERATOR:
 		fleet_bury(f, a, STATUS_UNLOADED, now);

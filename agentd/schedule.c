@@ -213,6 +213,7 @@ hand_out_load(struct fleet *f, struct moment now)
 	TAILQ_FOREACH (a, &f->artifacts, entry)
 		if (is_due(a, STATUS_LOADING, now) &&
 		    (a->restoring || !f->settling) &&
+		    !fleet_waits_for_end(f, a) &&
 		    (due == NULL || (a->restoring && !due->restoring)))
 			due = a;
 	if (due != NULL && make_room(f, due))

@@ -322,6 +322,7 @@ run(struct job *job, const struct kernel *k)
 		.answer = &u->answer,
 	};
 	const char *what = plandiff_shape(c.from, c.to);
+	int r;
 
 	if (what != NULL) {
 		(void)give_up(&c, -EINVAL, "%s", what);
@@ -333,9 +334,11 @@ run(struct job *job, const struct kernel *k)
 	}
 	c.from = &u->wanted->plan;
 	c.to = &u->running->plan;
-	if (change_values(&c) < 0)
+	r = change_values(&c);
+	/* What cannot be written at all was not written then. */
+	if (r < 0 && r != -EROFS && r != -EOPNOTSUPP && r != -ENODATA)
 		u->answer.mixed = 1;
-	else
+	else if (r == 0)
 		(void)give_up(&c, 0, "a loader died over this change before");
 }
 
