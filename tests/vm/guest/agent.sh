@@ -42,6 +42,7 @@ start() {
 		AGENT_HTTP_ADDRESS=127.0.0.1 AGENT_HTTP_PORT=8080 \
 		AGENT_CACHE_DIR=/run/cache AGENT_STATE_DIR=/run/state \
 		AGENT_CONTROL_SOCKET=/run/control.sock \
+		AGENT_ROLLBACK_MAX_VIOLATIONS=1000000 \
 		AGENT_POLL_INTERVAL_SEC=1 AGENT_ROLLBACK_CHECK_INTERVAL_SEC=1 \
 		"$prefix/sbin/agentd" </dev/null >/run/agent.log 2>&1 &
 	agent=$!
@@ -119,6 +120,11 @@ survives_bpfd() {
 		within 60 another_bpfd "$old" && exec_denied
 }
 
+tries() { # until told to stop: calls that are counted
+	until [ -e /run/stop ]; do
+		hostname vm && echo >>/run/named
+	done
+}
 bpf_objects() {
 	/test/bpftool -j prog show | jq length
 	/test/bpftool -j link show | jq length
@@ -208,6 +214,29 @@ kill $!
 check "it was loaded" told_of exec-short program_loaded true
 check "it denied executions" within 30 told_of exec-short violation_report true
 check "and execution is allowed again" exec_allowed
+
+# Versions without BPF_LINK_UPDATE take each other's place while what they are
+# there for goes on without pause.
+list egress-1 xdp-1 exec-3 hostf-1 hostk-1 $tracing
+for id in exec-3 hostf-1 hostk-1; do
+	check "$id runs" runs $id
+done
+check "LSM: execution is denied once more" exec_denied
+tries &
+list egress-1 xdp-1 exec-4 hostf-2 hostk-2 $tracing
+for id in exec hostf hostk; do
+	new=2
+	[ $id = exec ] && new=4
+	check "$id-$new runs" runs $id-$new
+	check "$id-$((new - 1)) was replaced" within 30 told_of $id-$((new - 1)) \
+		program_unloaded '.metadata.reason == "replaced"'
+done
+: >/run/stop
+wait $!
+for id in hostf-2 hostk-2; do
+	check "$id: not one event was missed" within 30 program $id \
+		".telemetry.packets_processed >= $(wc -l </run/named)"
+done
 
 check "SIGTERM ends the agent with status 0" ends
 check "connections are tried again" connect_says refused
