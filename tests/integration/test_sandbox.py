@@ -18,6 +18,8 @@ import tempfile
 
 import pytest
 
+from aegis import net
+
 ACCOUNTS = {
     "registry": "_aegis_fetch", "vault": "_aegis_vault",
     "verifyd": "_aegis_verify", "bpfd": "_aegis_bpf",
@@ -259,7 +261,8 @@ def test_granted_directory(probe, directory, role):
 def test_bpfd_neither_reads_nor_writes_cgroups(probe):
     # it attaches to them through O_PATH descriptors; names can be listed
     assert probe("bpfd", "read", "/proc/self/cgroup") == "EACCES"
-    assert probe("bpfd", "write", "/sys/fs/cgroup/cgroup.procs") == "EACCES"
+    procs = os.path.join(net.cgroup_root(), "cgroup.procs")
+    assert probe("bpfd", "write", procs) == "EACCES"
 
 
 # ---- network ----
