@@ -8,6 +8,9 @@
  *	start ID OBJECT KEY=VALUE...	send a load; keys are below
  *	wait ID			for its LOAD_DONE; prints what came
  *	load ...		start, then wait
+ *	update ID OF OBJECT KEY=VALUE...	other parameters for OF, which
+ *				runs: change ID; prints "change" and the answer
+ *	change ID OF OBJECT KEY=VALUE...	likewise, not waiting for it
  *	unload ID		close its links, forget it
  *	forget ID		only the message
  *	sample			prints a "sampled" line for each artifact
@@ -52,6 +55,14 @@ print_tag(const char *program, const char *path)
 }
 
 static const char *
+update(uint64_t id, const char *running, char *rest)
+{
+	char *save = NULL, *path = strtok_r(rest, " ", &save);
+
+	return fake_update(id, strtoull(running, NULL, 10), path, save);
+}
+
+static const char *
 do_command(char *line)
 {
 	static const bool never = false;
@@ -85,6 +96,12 @@ do_command(char *line)
 	if (strcmp(word[0], "load") == 0) {
 		wrong = fake_start(id, word[2], rest == NULL ? "" : rest);
 		return wrong != NULL ? wrong : fake_await(&fake_get(id)->done);
+	}
+	if (strcmp(word[0], "update") == 0 || strcmp(word[0], "change") == 0) {
+		wrong = update(id, word[2], rest);
+		return wrong != NULL || word[0][0] == 'c'
+		    ? wrong
+		    : fake_await(&fake()->updated);
 	}
 	if (strcmp(word[0], "unload") == 0) {
 		fake_clear(fake_get(id));

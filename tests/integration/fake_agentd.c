@@ -201,6 +201,17 @@ on_done(struct imsg *m, void *ctx)
 }
 
 static int
+on_update_done(struct imsg *m, void *ctx)
+{
+	const struct msg_update_done *msg = msg_get_UPDATE_DONE(m);
+
+	fake()->updated = true;
+	out("change %lu %u %u %s", m->id, msg->in_place, msg->mixed,
+	    msg->error);
+	return 0;
+}
+
+static int
 on_sampled(struct imsg *m, void *ctx)
 {
 	const struct msg_bpf_sampled *s = msg_get_BPF_SAMPLED(m);
@@ -239,6 +250,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_LOAD_UPDATED] = on_updated,
 	[MSG_LOAD_VERIFIER_LOG] = on_verifier_log,
 	[MSG_LOAD_DONE] = on_done,
+	[MSG_UPDATE_DONE] = on_update_done,
 	[MSG_BPF_SAMPLED] = on_sampled,
 	[MSG_BPF_SAMPLE_END] = on_sample_end,
 };

@@ -43,6 +43,7 @@ struct fake {
 	pid_t pid;
 	bool quiet; /* do not print what bpfd says */
 	bool ready, sampled, ponged;
+	bool updated;  /* the answer to fake_update() came */
 	bool detached; /* the filter that fake_clear() asked for last */
 	int landlock;
 	struct fake_held held[FAKE_MAX_LOADS];
@@ -67,6 +68,13 @@ const char *fake_await(const bool *flag);
  * key=a,b,c as bpfd_driver.c lists them.
  */
 const char *fake_start(uint64_t id, const char *path, const char *args);
+
+/*
+ * Send such a plan for RUNNING, as new parameters: change ID.  Its answer is
+ * printed: in_place, mixed, error.
+ */
+const char *fake_update(
+    uint64_t id, uint64_t running, const char *path, const char *args);
 
 const char *fake_forget(uint64_t id);
 const char *fake_sample(void);

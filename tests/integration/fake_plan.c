@@ -379,32 +379,57 @@ object_memfd(const char *path, bool sealed)
 	return out_fd;
 }
 
-const char *
-fake_start(uint64_t id, const char *path, const char *args)
+/* The builder has it all but the end. */
+static bool
+make_plan(struct plan_maker *p, const char *path, const char *args)
 {
 	struct bpf_object_open_opts opts = { .sz = sizeof(opts),
 		.object_name = "it" };
+	struct bpf_program *prog;
+	uint32_t i = 0;
+
+	p->bpf = bpf_object__open_file(path, &opts);
+	if (p->bpf == NULL)
+		return false;
+	p->b = loadplan_builder_new();
+	str_copy_cut(p->args, sizeof(p->args), args);
+	describe_object(p);
+	if (strstr(args, "attach=") == NULL)
+		bpf_object__for_each_program (prog, p->bpf)
+			loadplan_builder_prog(p->b, i++)->autoload = 1;
+	each_key(p, add_key);
+	return true;
+}
+
+const char *
+fake_update(uint64_t id, uint64_t running, const char *path, const char *args)
+{
+	struct plan_maker p = { .id = id, .h = fake_get(id) };
+	struct msg_update_plan msg = { .running = running };
+	int r;
+
+	fake()->updated = false;
+	if (!make_plan(&p, path, args))
+		return "cannot open the object";
+	r = msg_send_UPDATE_PLAN(fake()->bpfd, id, &msg, loadplan_finish(p.b));
+	loadplan_builder_free(p.b);
+	bpf_object__close(p.bpf);
+	return r < 0 ? "bpfd is gone" : NULL;
+}
+
+const char *
+fake_start(uint64_t id, const char *path, const char *args)
+{
 	struct plan_maker p = { .id = id, .h = fake_get(id) };
 	struct msg_load_object object = { 0 };
 	struct msg_load_plan plan = { 0 };
 	struct msg_load_start start = { 0 };
-	uint32_t i = 0;
-	struct bpf_program *prog;
 	struct broker_events events;
-	bool attaches = strstr(args, "attach=") != NULL;
 
 	fake_clear(p.h);
 	p.h->used = true;
-	p.bpf = bpf_object__open_file(path, &opts);
-	if (p.bpf == NULL)
+	if (!make_plan(&p, path, args))
 		return "cannot open the object";
-	p.b = loadplan_builder_new();
-	str_copy_cut(p.args, sizeof(p.args), args);
-	describe_object(&p);
-	if (!attaches)
-		bpf_object__for_each_program (prog, p.bpf)
-			loadplan_builder_prog(p.b, i++)->autoload = 1;
-	each_key(&p, add_key);
 	p.h->plan = loadplan_finish(p.b);
 	if (!open_events(p.h, &events)) {
 		loadplan_builder_free(p.b);
