@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agentd/custody.h"
+#include "common/attach.h"
 #include "common/log.h"
 
 #define JOB_MIN (LOADPLAN_MAX_PROGS + LOADPLAN_MAX_MAPS)
@@ -143,6 +144,19 @@ undo_filter(struct closer *closer, struct custody_link *link, uint64_t cookie)
 		closer->undo(&filter, cookie, closer->ctx);
 }
 
+/* Of a cgroup a program is taken in microseconds, less than waking a thread
+ * takes; nothing waits for a grace period. */
+static bool
+closes_at_once(const struct custody *c, const struct custody_link *link)
+{
+	const struct loadplan *plan = &c->loadplan;
+
+	return plan->header != NULL &&
+	    link->attach < plan->header->attach_count &&
+	    attach_row(plan->attaches[link->attach].kind)->method ==
+	    METHOD_LINK_CGROUP;
+}
+
 static void
 hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 {
@@ -154,6 +168,8 @@ hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 		fatal("out of memory");
 	job->cookie = cookie;
 	for (i = 0; i < c->link_count; i++) {
+		if (closes_at_once(c, &c->links[i]))
+			fd_close(&c->links[i].fd);
 		take(job, &c->links[i].fd);
 		undo_filter(closer, &c->links[i], cookie);
 	}

@@ -6,7 +6,7 @@
  * detaches it.  So unloading is close(2), needs no privilege and no living
  * bpfd.  But closing an XDP link waits 8-16 ms for an RCU grace period:
  * closing is done by a thread that does nothing else, and its end comes back
- * as a call on the event loop.
+ * as a call on the event loop.  Links to cgroups alone are closed at once.
  */
 #ifndef AGENTD_CUSTODY_H
 #define AGENTD_CUSTODY_H

@@ -4,16 +4,16 @@
  *
  *	bench_unload KINDS_OBJECT [CGROUP2]
  *
- * Bare is bpf_link__destroy, ours a link given to the closer's thread; both
- * until the kernel shows the link no more.  Looking a link up by id would keep
- * it alive, so ids are walked.  The kernel forgets the id first and detaches
- * then, which bpf_link__destroy waits for, and agentd's event loop does not:
- * "until gone" is the figure that is wanted, and below 1 for that reason.
- * Beside it stands the whole way, detached and with the event loop told, which
- * takes two wake-ups of a thread more than bare libbpf, each of which would
- * wait milliseconds for a processor while others compile: all of this runs at
- * real-time priority.  Medians of 20 repeats,
- * taken in turn; programs are loaded once, by libbpf, for both.
+ * Bare is bpf_link__destroy, ours what agentd's closer does with the link (a
+ * thread of its own, but for cgroups); both until the kernel shows the link no
+ *more.  Looking a link up by id would keep it alive, so ids are walked.  The
+ *kernel forgets the id first and detaches then, which bpf_link__destroy waits
+ *for, and agentd's event loop does not: "until gone" is the figure that is
+ *wanted, and below 1 for that reason. Beside it stands the whole way, detached
+ *and with the event loop told, which takes two wake-ups of a thread more than
+ *bare libbpf, each of which would wait milliseconds for a processor while
+ *others compile: all of this runs at real-time priority.  Medians of 20
+ *repeats, taken in turn; programs are loaded once, by libbpf, for both.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -29,6 +29,7 @@
 
 #include "agentd/custody.h"
 #include "common/clock.h"
+#include "common/strnum.h"
 #include "figures.h"
 
 #define LOOPBACK 1 /* its ifindex in every network namespace */
@@ -67,11 +68,13 @@ attach_cgroup(const struct bench *b, const struct bpf_program *p)
 static const struct subject {
 	const char *kind;
 	const char *program;
+	enum attach_kind attach_kind;
 	attach_fn attach;
 } subjects[] = {
-	{ "raw_tp", "k_RAW_TP", attach_raw_tp },
-	{ "cgroup", "k_CGROUP_CONNECT4", attach_cgroup },
-	{ "xdp", "k_XDP", attach_xdp },
+	{ "raw_tp", "k_RAW_TP", ATTACH_RAW_TP, attach_raw_tp },
+	{ "cgroup", "k_CGROUP_CONNECT4", ATTACH_CGROUP_CONNECT4,
+	    attach_cgroup },
+	{ "xdp", "k_XDP", ATTACH_XDP, attach_xdp },
 };
 
 static struct bpf_link *
@@ -122,6 +125,31 @@ handle_unloaded(uint64_t cookie, void *ctx)
 	b->unloaded = cookie;
 }
 
+/* What agentd knows of an artifact with this one attachment. */
+static void
+plan_for(struct custody *c, const struct subject *s)
+{
+	struct loadplan_attach attach = { .kind = s->attach_kind };
+	struct loadplan_prog prog = { .name = "p", .autoload = 1 };
+	struct loadplan_builder *b = loadplan_builder_new();
+	struct loadplan_header *h;
+	const char *what = "out of memory";
+
+	if (b == NULL ||
+	    str_copy(attach.target, sizeof(attach.target), "x") < 0)
+		errx(1, "%s", what);
+	h = loadplan_builder_header(b);
+	str_copy_cut(h->object_name, sizeof(h->object_name), "bench");
+	str_copy_cut(h->name, sizeof(h->name), "bench");
+	str_copy_cut(h->artifact_version, sizeof(h->artifact_version), "1.0.0");
+	h->limits = (struct loadplan_limits){ -1, -1, -1, -1, -1 };
+	if (loadplan_add_prog(b, &prog) < 0 ||
+	    loadplan_add_attach(b, &attach) < 0 ||
+	    custody_set_plan(c, loadplan_finish(b), &what) < 0)
+		errx(1, "plan: %s", what);
+	loadplan_builder_free(b);
+}
+
 /* *GONE: until the kernel shows it no more; *TOLD: until agentd knows. */
 static void
 by_agentd(
@@ -137,6 +165,7 @@ by_agentd(
 	(void)bpf_link__destroy(link);
 	if (fd == -1 || custody_add_link(c, 0, 0, "", fd, id) < 0)
 		errx(1, "no custody of a link");
+	plan_for(c, s);
 	start = clock_boot_ns();
 	closer_detach(b->closer, c, id);
 	wait_gone(id);
