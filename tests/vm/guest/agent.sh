@@ -120,9 +120,11 @@ survives_bpfd() {
 		within 60 another_bpfd "$old" && exec_denied
 }
 
-tries() { # until told to stop: calls that are counted
+tries() { # until told to stop: calls that are counted, and that are denied
 	until [ -e /run/stop ]; do
 		hostname vm && echo >>/run/named
+		exec_denied || cat /run/said >>/run/through
+		echo >>/run/tried
 	done
 }
 bpf_objects() {
@@ -233,6 +235,8 @@ for id in exec hostf hostk; do
 done
 : >/run/stop
 wait $!
+check "LSM: not one execution got through" \
+	[ -s /run/tried -a ! -e /run/through ]
 for id in hostf-2 hostk-2; do
 	check "$id: not one event was missed" within 30 program $id \
 		".telemetry.packets_processed >= $(wc -l </run/named)"
