@@ -59,7 +59,9 @@ pipeline_submit(struct pipeline *p, struct batch *b)
 	if (may_skip_store_locked(p, b)) {
 		pipeline_remember_locked(p, b);
 		p->placed = b->last_seq;
-		(void)pthread_cond_signal(&p->publish_wake);
+		/* Else it comes soon by itself: one wake-up for several. */
+		if (!p->publisher_comes || b->hurry)
+			(void)pthread_cond_signal(&p->publish_wake);
 	} else {
 		TAILQ_INSERT_TAIL(&p->in, b, entry);
 		p->in_bytes += b->buf.len;

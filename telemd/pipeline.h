@@ -91,7 +91,8 @@ struct pipeline {
 	size_t memory_bytes;
 	size_t volatile_bytes;
 	uint64_t placed; /* all up to this one is in memory, spool, or lost */
-	uint64_t confirmed; /* the broker has all up to this one */
+	bool publisher_comes; /* to look again within milliseconds, unasked */
+	uint64_t confirmed;   /* the broker has all up to this one */
 
 	bool spool_full;
 	bool connected;

@@ -13,6 +13,10 @@
  */
 #define CONFIRM_MS 100
 
+/* While violations come they are published this often, several ticks at once.
+ */
+#define COLLECT_MS 20
+
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000
 #define RETRY_WAIT_MS 1000
@@ -318,8 +322,13 @@ idle(struct publisher *pub, unsigned int ms)
 
 	(void)pthread_mutex_lock(&p->mu);
 	if (!p->stop && STAILQ_EMPTY(&p->replies) &&
-	    p->placed <= pub->published)
+	    p->placed <= pub->published) {
+		p->publisher_comes = pub->unconfirmed_bytes > 0;
+		if (p->publisher_comes && ms > COLLECT_MS)
+			ms = COLLECT_MS;
 		pipeline_wait_locked(p, &p->publish_wake, ms);
+		p->publisher_comes = false;
+	}
 	(void)pthread_mutex_unlock(&p->mu);
 }
 
