@@ -113,7 +113,7 @@ handle_filter_detach(struct imsg *m, void *ctx)
 		return -ENOMEM;
 	j->job.run = run_detach;
 	j->job.done = handle_detached;
-	queue_put(b->queue, &j->job);
+	queue_put_first(b->queue, &j->job);
 	return 0;
 }
 

@@ -138,6 +138,15 @@ queue_put(struct queue *q, struct job *job)
 }
 
 void
+queue_put_first(struct queue *q, struct job *job)
+{
+	(void)pthread_mutex_lock(&q->lock);
+	TAILQ_INSERT_HEAD(&q->waiting, job, queue);
+	(void)pthread_cond_signal(&q->wake);
+	(void)pthread_mutex_unlock(&q->lock);
+}
+
+void
 queue_stop(struct queue *q)
 {
 	if (q == NULL)

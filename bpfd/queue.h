@@ -37,6 +37,9 @@ int queue_start(struct queue **out, struct event_base *base,
 
 /* Hand a job over; it comes back through done(). */
 void queue_put(struct queue *q, struct job *job);
+/* Likewise, before all that waits: what ends by the clock waits for no load
+ * but the one under way. */
+void queue_put_first(struct queue *q, struct job *job);
 
 /*
  * End the thread after the job it is at; what waits is discarded.  NULL is
