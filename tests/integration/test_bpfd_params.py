@@ -119,5 +119,5 @@ def test_forgotten_while_it_is_changed(driver, built, cgroup,  # noqa: F811
         assert driver.sample() == {}
         if turn == 4:
             open_before = len(kernel.descriptors(driver.pid))
-    wait.until(lambda: len(kernel.descriptors(driver.pid)) == open_before,
+    wait.until(lambda: len(kernel.descriptors(driver.pid)) <= open_before,
                "bpfd has closed all")
