@@ -181,9 +181,9 @@ START_TEST (the_same_for_people) {
 	static const char *const lines[] = { "name: a-name\n", "version: 1.2\n",
 		"kernel from: 5.15\n", "  p_xdp: section xdp, type xdp, ",
 		"    attaches as xdp\n    where: {\"interface\":\"$if\"}\n",
-		"  m_hash: hash, 3 entries, key __u32 (4 bytes), value __u64 "
-		"(8 bytes)\n",
-		"value - (12 bytes)\n", "  g_text: char[16], 16 bytes in ",
+		"  m_hash: hash, 3 entries, key __u32 (4 bytes), value __u64 ",
+		"value __u64 (8 bytes)\n", "value - (12 bytes)\n",
+		"  g_text: char[16], 16 bytes in ",
 		"  if: interface p_xdp, must be given\n" };
 	struct bench b;
 	size_t i;
