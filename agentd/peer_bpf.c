@@ -306,7 +306,9 @@ handle_filter(struct imsg *m, void *ctx)
 	    !str_is_text(msg->interface, sizeof(msg->interface)))
 		return -EINVAL;
 	if (a == NULL) {
-		/* Not wanted any more. */
+		/* Not wanted any more; so many is no honest bpfd. */
+		if (agent->filters.count >= TC_FILTERS_MAX)
+			return -E2BIG;
 		filters_detach(&msg->filter, 0, agent);
 		return 0;
 	}
