@@ -97,6 +97,8 @@ look(evutil_socket_t unused, short events, void *arg)
 	struct crowd *c = arg;
 	size_t count, end, i;
 
+	/* Before counting: who comes while it goes on may not be in it. */
+	atomic_store(&c->told, false);
 	count = ask_all(members);
 	end = crowd_choose(members, count);
 	for (i = 0; i < end; i++) {
@@ -108,12 +110,8 @@ look(evutil_socket_t unused, short events, void *arg)
 		if (ask(members[i].fd, &now) && slow_ms(&now) > 0)
 			(void)shutdown(now.fd, SHUT_RDWR);
 	}
-	if (count > CROWD_MAX) {
-		(void)event_add(c->again, &again);
-		return;
-	}
-	/* Who comes from now on is told of, and was not counted. */
-	atomic_store(&c->told, false);
+	if (count > CROWD_MAX && event_add(c->again, &again) == 0)
+		atomic_store(&c->told, true);
 }
 
 static void
