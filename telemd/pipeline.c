@@ -59,8 +59,10 @@ pipeline_submit(struct pipeline *p, struct batch *b)
 	if (may_skip_store_locked(p, b)) {
 		pipeline_remember_locked(p, b);
 		p->placed = b->last_seq;
+		p->gathered += b->buf.len;
 		/* Else it comes soon by itself: one wake-up for several. */
-		if (!p->publisher_comes || b->hurry)
+		if (!p->publisher_comes || b->hurry ||
+		    p->gathered > PIPELINE_GATHER_MAX)
 			(void)pthread_cond_signal(&p->publish_wake);
 	} else {
 		TAILQ_INSERT_TAIL(&p->in, b, entry);

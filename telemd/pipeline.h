@@ -30,6 +30,7 @@
 #define PIPELINE_MEMORY_MAX   (16u << 20)
 #define PIPELINE_MEMORY_EASY  (2u << 20) /* while rings have room */
 #define PIPELINE_VOLATILE_MAX (1u << 20)
+#define PIPELINE_GATHER_MAX   (512u << 10) /* before the publisher is woken */
 
 /* The broker is behind when the oldest event has waited so long. */
 #define PIPELINE_BEHIND_NS INT64_C(1000000000)
@@ -92,6 +93,7 @@ struct pipeline {
 	size_t volatile_bytes;
 	uint64_t placed; /* all up to this one is in memory, spool, or lost */
 	bool publisher_comes; /* to look again within milliseconds, unasked */
+	size_t gathered;      /* bytes that wait for that */
 	uint64_t confirmed;   /* the broker has all up to this one */
 
 	bool spool_full;

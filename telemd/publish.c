@@ -15,7 +15,7 @@
 
 /* While violations come they are published this often, several ticks at once.
  */
-#define COLLECT_MS 20
+#define COLLECT_MS 50
 
 #define IDLE_WAIT_MS  200
 #define FLUSH_WAIT_MS 1000
@@ -326,6 +326,7 @@ idle(struct publisher *pub, unsigned int ms)
 		p->publisher_comes = pub->unconfirmed_bytes > 0;
 		if (p->publisher_comes && ms > COLLECT_MS)
 			ms = COLLECT_MS;
+		p->gathered = 0;
 		pipeline_wait_locked(p, &p->publish_wake, ms);
 		p->publisher_comes = false;
 	}
