@@ -86,7 +86,7 @@ struct artifact *fleet_find(struct fleet *f, uint64_t handle);
 struct artifact *fleet_find_id(struct fleet *f, const char *artifact_id);
 /* How many are in the kernel. */
 unsigned int fleet_loaded_count(const struct fleet *f);
-/* Whether any is in the kernel, or on its way out of it. */
+/* Whether any is in the kernel, on its way out of it, or being loaded. */
 bool fleet_is_empty(const struct fleet *f);
 
 /* The next action, owned by the caller (free()), or NULL. */
@@ -134,6 +134,9 @@ void fleet_worker_died(
     struct fleet *f, enum proc_role role, const char *how, struct moment now);
 
 /* ---- parameters.c: the same artifact with other parameters ---- */
+
+/* The same artifact, whatever its parameters? */
+bool fleet_is_same_content(const struct artifact *a, const struct artifact *b);
 
 /* Of the registry's text for an artifact; never 0. */
 uint32_t fleet_params_hash(const uint8_t *params, size_t len);
@@ -198,6 +201,18 @@ void fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now);
 /* Roll back A, which is loaded, for CAUSE. */
 void fleet_begin_rollback(struct fleet *f, struct artifact *a,
     const struct rollback_cause *cause, struct moment now);
+
+/*
+ * NEWER was loaded in BAD's place before what BAD's rollback waits for was
+ * back: BAD goes at once, and the rollback ends with that; what it waited for
+ * is kept for NEWER.  If NEWER is BAD's content with other parameters, it goes
+ * with it, and the rollback when NEWER does.
+ */
+void fleet_overtake_rollback(
+    struct fleet *f, struct artifact *bad, struct artifact *newer);
+
+/* A, which was to come back, does not: the bad one goes without it. */
+void fleet_restore_failed(struct fleet *f, struct artifact *a);
 
 /* Into the history and to agent.rollback.status. */
 void fleet_record_rollback(struct fleet *f, struct artifact *a,

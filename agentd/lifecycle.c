@@ -33,24 +33,12 @@ report_error(struct fleet *f, struct artifact *a)
 	fleet_event(f, EVENT_PROGRAM_ERROR, a);
 }
 
-/* What A was to bring back did not come: its way out is unloading. */
-static void
-finish_failed_restore(struct fleet *f, struct artifact *a)
-{
-	struct artifact *bad = fleet_find(f, a->predecessor);
-
-	a->restoring = false;
-	if (bad != NULL && bad->rolling_back && artifact_is_loaded(bad))
-		fleet_begin_unload(
-		    f, bad, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
-}
-
 static void
 refuse(struct fleet *f, struct artifact *a, enum program_status status,
     struct moment now)
 {
 	if (a->restoring)
-		finish_failed_restore(f, a);
+		fleet_restore_failed(f, a);
 	report_error(f, a);
 	fleet_bury(f, a, status, now);
 	fleet_act(f, ACT_RELEASE, a);
@@ -256,8 +244,12 @@ settle_predecessor(struct fleet *f, struct artifact *a)
 		    f, p, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
 		return;
 	}
-	p->successor = a->handle;
 	fleet_inherit(f, p, a); /* what came while this was loading */
+	if (p->rolling_back) {
+		fleet_overtake_rollback(f, p, a);
+		return;
+	}
+	p->successor = a->handle;
 	fleet_begin_unload(f, p, UNLOAD_REPLACED, STATUS_UNLOADED);
 }
 
@@ -337,6 +329,9 @@ fleet_load_done(struct fleet *f, struct artifact *a, enum work_result result,
 		loaded(f, a, now);
 		if (over)
 			fleet_begin_unload(f, a, reason, status);
+		else if (f->stopping)
+			fleet_begin_unload(
+			    f, a, UNLOAD_SHUTDOWN, STATUS_UNLOADED);
 		fleet_tick(f, now);
 		return;
 	}

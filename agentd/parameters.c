@@ -30,8 +30,8 @@ fleet_tombstone_holds(
 		s->params_hash == fleet_params_hash(params, len));
 }
 
-static bool
-same_content(const struct artifact *a, const struct artifact *b)
+bool
+fleet_is_same_content(const struct artifact *a, const struct artifact *b)
 {
 	return strcmp(a->listing.artifact_id, b->listing.artifact_id) == 0 &&
 	    memcmp(a->listing.sha256, b->listing.sha256,
@@ -53,7 +53,7 @@ fleet_ends_alone(struct fleet *f, const struct artifact *a)
 	/* The parameters before were restored. */
 	TAILQ_FOREACH (other, &f->artifacts, entry)
 		if (other != a && artifact_is_loaded(other) &&
-		    same_content(a, other))
+		    fleet_is_same_content(a, other))
 			return true;
 	return false;
 }
@@ -79,8 +79,8 @@ fleet_end_others(struct fleet *f, const struct artifact *ended,
 
 	TAILQ_FOREACH (a, &f->artifacts, entry)
 		/* What bpfd is at comes to its end first. */
-		if (a != ended && same_content(a, ended) && !a->restoring &&
-		    artifact_is_pending(a) &&
+		if (a != ended && fleet_is_same_content(a, ended) &&
+		    !a->restoring && artifact_is_pending(a) &&
 		    !(a->status == STATUS_LOADING && a->working))
 			end_like(f, a, s);
 }
@@ -96,7 +96,7 @@ find_leaving(struct fleet *f, const struct artifact *a)
 		    (other->unload_reason == UNLOAD_OPERATOR ||
 			other->unload_reason == UNLOAD_TTL_EXPIRED ||
 			other->unload_reason == UNLOAD_ROLLED_BACK) &&
-		    same_content(a, other))
+		    fleet_is_same_content(a, other))
 			return other;
 	return NULL;
 }
@@ -137,7 +137,7 @@ fleet_runs_already(struct fleet *f, const struct artifact *a)
 
 	if (p == NULL || !artifact_is_loaded(p) || p->rolling_back ||
 	    a->restoring || a->load_anew || !a->listing.has_sha256 ||
-	    !p->listing.has_sha256 || !same_content(a, p))
+	    !p->listing.has_sha256 || !fleet_is_same_content(a, p))
 		return NULL;
 	return p;
 }

@@ -122,6 +122,67 @@ restore(struct fleet *f, struct artifact *previous, const struct artifact *bad)
 		    sizeof(r->restored_version));
 }
 
+/* The one that loads to come back in BAD's place, or NULL. */
+static struct artifact *
+find_restoring(struct fleet *f, const struct artifact *bad)
+{
+	struct artifact *p;
+
+	TAILQ_FOREACH (p, &f->artifacts, entry)
+		if (p->restoring && p->predecessor == bad->handle)
+			return p;
+	return NULL;
+}
+
+/* P is not needed yet: it is kept again, should NEWER be rolled back. */
+static void
+keep_again(struct fleet *f, struct artifact *p, const struct artifact *bad,
+    const struct artifact *newer)
+{
+	struct snapshot_rollback *r;
+
+	fleet_enter_stage(p, STATUS_UNLOADED);
+	p->restoring = false;
+	p->predecessor = 0;
+	p->successor = newer->handle;
+	r = state_rollback_latest(f->state, bad->listing.artifact_id);
+	if (r != NULL)
+		memset(r->restored_version, 0, sizeof(r->restored_version));
+	fleet_come_back(f, p);
+}
+
+void
+fleet_overtake_rollback(
+    struct fleet *f, struct artifact *bad, struct artifact *newer)
+{
+	struct artifact *p = find_restoring(f, bad);
+
+	bad->successor = 0;
+	if (p != NULL && fleet_is_same_content(newer, bad) &&
+	    !fleet_is_same_content(p, bad)) {
+		/* What is rolled back is this one, too: P takes its place. */
+		p->predecessor = newer->handle;
+		newer->rolling_back = true;
+		newer->cause = bad->cause;
+		bad->rolling_back = false;
+		p = NULL;
+	}
+	fleet_begin_unload(f, bad, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
+	if (p != NULL)
+		keep_again(f, p, bad, newer);
+}
+
+void
+fleet_restore_failed(struct fleet *f, struct artifact *a)
+{
+	struct artifact *bad = fleet_find(f, a->predecessor);
+
+	a->restoring = false;
+	if (bad != NULL && bad->rolling_back && artifact_is_loaded(bad))
+		fleet_begin_unload(
+		    f, bad, UNLOAD_ROLLED_BACK, STATUS_ROLLED_BACK);
+}
+
 void
 fleet_begin_rollback(struct fleet *f, struct artifact *a,
     const struct rollback_cause *cause, struct moment now)
@@ -213,26 +274,12 @@ rolled_back(struct fleet *f, struct artifact *a, struct moment now)
 	fleet_event(f, EVENT_PROGRAM_ROLLED_BACK, a);
 }
 
-void
-fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
+static void
+retire(struct fleet *f, struct artifact *a, struct moment now)
 {
-	if (a->status != STATUS_UNLOADING)
-		return;
-	if (a->unload_reason < UNLOAD_MAX)
-		f->unloads[a->unload_reason]++;
-	a->status = a->after_unload;
-	a->loaded_boot_ns = 0;
-	fleet_event(f, EVENT_PROGRAM_UNLOADED, a);
 	switch (a->unload_reason) {
 	case UNLOAD_TTL_EXPIRED:
-		if (a->rolling_back) /* its time ended on the way */
-			rolled_back(f, a, now);
-		else
-			fleet_bury(f, a, STATUS_EXPIRED, now);
-		break;
-	case UNLOAD_ROLLED_BACK:
-		if (a->rolling_back) /* else it goes with another one */
-			rolled_back(f, a, now);
+		fleet_bury(f, a, STATUS_EXPIRED, now);
 		break;
 	case UNLOAD_OPERATOR:
 		fleet_bury(f, a, STATUS_UNLOADED, now);
@@ -243,9 +290,26 @@ fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
 	case UNLOAD_REPLACED:
 		fleet_come_back(f, a);
 		break;
-	default:
+	default: /* rolled back: with another one, which was told */
 		break;
 	}
+}
+
+void
+fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
+{
+	if (a->status != STATUS_UNLOADING)
+		return;
+	if (a->unload_reason < UNLOAD_MAX)
+		f->unloads[a->unload_reason]++;
+	a->status = a->after_unload;
+	a->loaded_boot_ns = 0;
+	fleet_event(f, EVENT_PROGRAM_UNLOADED, a);
+	/* Whatever was faster: its time, the list, the end of the agent. */
+	if (a->rolling_back)
+		rolled_back(f, a, now);
+	else
+		retire(f, a, now);
 	/* An evicted one comes back, a replaced one may: they keep theirs. */
 	if (a->unload_reason != UNLOAD_EVICTED &&
 	    a->unload_reason != UNLOAD_REPLACED)

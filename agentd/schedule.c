@@ -27,8 +27,9 @@ expire(struct fleet *f, struct moment now)
 			    f, a, UNLOAD_TTL_EXPIRED, STATUS_EXPIRED);
 		} else if ((artifact_is_pending(a) && !a->working) ||
 		    a->evicted) {
+			if (a->restoring)
+				fleet_restore_failed(f, a);
 			a->evicted = false;
-			a->restoring = false;
 			a->unload_reason = UNLOAD_TTL_EXPIRED;
 			fleet_bury(f, a, STATUS_EXPIRED, now);
 			fleet_act(f, ACT_RELEASE, a);

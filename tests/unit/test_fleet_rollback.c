@@ -193,6 +193,196 @@ START_TEST (signed_limits_tighten_and_never_loosen) {
 }
 END_TEST
 
+/* ---- what comes in between ---- */
+
+static const struct rollback_cause by_hand = { .reason = ROLLBACK_MANUAL };
+
+/* V1 was replaced by V2, in whose place bpfd loads V3 when V2 is rolled
+ * back: the restore of V1 waits. */
+static struct artifact *
+roll_back_while_a_newer_one_loads(void)
+{
+	struct artifact *newer;
+
+	list_and_load("v1", "n", "1.0.0", 1);
+	list_and_load("v2", "n", "1.1.0", 2);
+	shell_fails = true;
+	list_entry("v3", "n", "1.2.0", 3);
+	poll_list();
+	run();
+	newer = fleet_find_id(&fleet, "v3");
+	ck_assert_int_eq(newer->status, STATUS_LOADING);
+	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
+	run();
+	ck_assert(fleet_find_id(&fleet, "v1")->restoring);
+	ck_assert_int_eq(status_of("v2"), STATUS_LOADED);
+	ck_assert_uint_eq(rollback_status_count, 2);
+	shell_fails = false;
+	return newer;
+}
+
+static void
+rollback_has_completed(void)
+{
+	ck_assert_uint_eq(rollback_status_count, 3);
+	ck_assert_int_eq(rollback_statuses[0], ROLLBACK_INITIATED);
+	ck_assert_int_eq(rollback_statuses[1], ROLLBACK_IN_PROGRESS);
+	ck_assert_int_eq(rollback_statuses[2], ROLLBACK_COMPLETED);
+	ck_assert_uint_eq(state.rollback_count, 1);
+	ck_assert_uint_eq(state.rollbacks[0].status, ROLLBACK_COMPLETED);
+	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 1);
+}
+
+START_TEST (a_newer_one_that_loads_meanwhile_ends_the_bad_one) {
+	struct artifact *newer;
+
+	setup();
+	newer = roll_back_while_a_newer_one_loads();
+	fleet_load_done(&fleet, newer, WORK_OK, "", now);
+	run();
+	ck_assert_int_eq(status_of("v3"), STATUS_LOADED);
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	rollback_has_completed();
+	ck_assert_str_eq(state.rollbacks[0].restored_version, "");
+	/* It is not loaded again, and the last good one is kept still. */
+	list_entry("v2", "n", "1.1.0", 2);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	ck_assert_int_eq(fleet_rollback(&fleet, "v3", &by_hand, now), 0);
+	run();
+	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
+	ck_assert_str_eq(state.rollbacks[1].restored_version, "1.0.0");
+	ck_assert_uint_eq(state.rollbacks[1].status, ROLLBACK_COMPLETED);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_newer_one_that_fails_meanwhile_changes_nothing) {
+	struct artifact *newer;
+
+	setup();
+	newer = roll_back_while_a_newer_one_loads();
+	fleet_load_done(&fleet, newer, WORK_REFUSED, "no", now);
+	run();
+	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	rollback_has_completed();
+	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
+	teardown();
+}
+END_TEST
+
+/* The list has gone back to V1 before V3 is there. */
+START_TEST (what_is_listed_again_meanwhile_comes_back) {
+	struct artifact *newer;
+
+	setup();
+	newer = roll_back_while_a_newer_one_loads();
+	list_entry("v1", "n", "1.0.0", 1);
+	poll_list();
+	fleet_load_done(&fleet, newer, WORK_OK, "", now);
+	run();
+	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
+	ck_assert_int_eq(status_of("v3"), STATUS_UNLOADED);
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	rollback_has_completed();
+	teardown();
+}
+END_TEST
+
+/* Other parameters are no other program: they go with it. */
+START_TEST (other_parameters_that_load_meanwhile_go_too) {
+	struct artifact *newer;
+
+	setup();
+	list_and_load("v1", "n", "1.0.0", 1);
+	list_params(list_entry("v2", "n", "1.1.0", 2), 1);
+	poll_list();
+	run();
+	shell_fails = true;
+	list_params(list_entry("v2", "n", "1.1.0", 2), 2);
+	poll_list();
+	run();
+	newer = TAILQ_LAST(&fleet.artifacts, artifact_list);
+	newer->load_anew = true; /* bpfd cannot change them in place */
+	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
+	run();
+	shell_fails = false;
+	fleet_load_done(&fleet, newer, WORK_OK, "", now);
+	/* Without a gap: until V1 is there it stays. */
+	ck_assert(newer->rolling_back);
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	run();
+	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
+	ck_assert_int_eq(newer->status, STATUS_ROLLED_BACK);
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	rollback_has_completed();
+	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
+	list_params(list_entry("v2", "n", "1.1.0", 2), 3);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
+/* V1's time ends while its restore waits for a loader. */
+START_TEST (a_restore_that_expires_still_takes_the_bad_one_out) {
+	struct artifact *newer;
+
+	setup();
+	fleet.rules.default_ttl_sec = 3600;
+	newer = roll_back_while_a_newer_one_loads();
+	fleet_find_id(&fleet, "v1")->ttl_sec = 30;
+	pass(30 * SEC);
+	ck_assert_int_eq(status_of("v1"), STATUS_EXPIRED);
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	rollback_has_completed();
+	fleet_load_done(&fleet, newer, WORK_OK, "", now);
+	run();
+	ck_assert_int_eq(status_of("v3"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
+START_TEST (a_bad_one_that_is_withdrawn_has_been_rolled_back) {
+	setup();
+	list_and_load("v1", "n", "1.0.0", 1);
+	list_and_load("v2", "n", "1.1.0", 2);
+	shell_fails = true;
+	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
+	run();
+	poll_list();
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	rollback_has_completed();
+	teardown();
+}
+END_TEST
+
+START_TEST (a_shutdown_finishes_a_rollback) {
+	struct artifact *newer;
+
+	setup();
+	newer = roll_back_while_a_newer_one_loads();
+	fleet_stop(&fleet, now);
+	run();
+	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
+	rollback_has_completed();
+	/* What bpfd is at is waited for, and goes at once. */
+	ck_assert(!fleet_is_empty(&fleet));
+	fleet_load_done(&fleet, newer, WORK_OK, "", now);
+	run();
+	ck_assert_int_eq(newer->status, STATUS_UNLOADED);
+	ck_assert_int_eq(newer->unload_reason, UNLOAD_SHUTDOWN);
+	ck_assert(fleet_is_empty(&fleet));
+	teardown();
+}
+END_TEST
+
 UNIT_MAIN("fleet_rollback", a_breach_that_holds_over_the_delay_rolls_back,
     clock_steps_do_not_move_a_rollback,
     a_breach_during_an_unload_changes_nothing,
@@ -201,4 +391,11 @@ UNIT_MAIN("fleet_rollback", a_breach_that_holds_over_the_delay_rolls_back,
     rollback_in_probation_restores_the_previous_version,
     a_restore_that_fails_still_takes_the_bad_one_out,
     after_probation_there_is_nothing_to_restore,
-    signed_limits_tighten_and_never_loosen)
+    signed_limits_tighten_and_never_loosen,
+    a_newer_one_that_loads_meanwhile_ends_the_bad_one,
+    a_newer_one_that_fails_meanwhile_changes_nothing,
+    what_is_listed_again_meanwhile_comes_back,
+    other_parameters_that_load_meanwhile_go_too,
+    a_restore_that_expires_still_takes_the_bad_one_out,
+    a_bad_one_that_is_withdrawn_has_been_rolled_back,
+    a_shutdown_finishes_a_rollback)
