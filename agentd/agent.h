@@ -137,10 +137,4 @@ int agent_reload(struct agent *agent, char *text, size_t size) _must_check_;
 void agent_publish(struct agent *agent);
 int agent_make_snapshot(struct agent *agent) _must_check_;
 
-/* health.c: what is wrong, for people and for /healthz. */
-size_t agent_health(
-    const struct agent *agent, struct snapshot_reason *reasons, size_t max);
-
-#define HEALTH_REASONS_MAX 32
-
 #endif

@@ -6,6 +6,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/feed.h"
+#include "agentd/health.h"
 #include "common/log.h"
 #include "common/uuid.h"
 
@@ -267,18 +268,16 @@ events_heartbeat(struct agent *agent)
 {
 	struct snapshot_reason reasons[HEALTH_REASONS_MAX];
 	struct msg_event event = { .type = EVENT_AGENT_HEARTBEAT };
+	struct moment now = moment_now();
 	size_t i, n;
 
-	event.wall_ns = clock_wall_ns();
+	event.wall_ns = now.wall_ns;
 	uuid_make_v7(event.wall_ns, event.event_id);
 	event.uptime_sec =
-	    (clock_boot_ns() - agent->started.boot_ns) / NSEC_PER_SEC;
+	    (now.boot_ns - agent->started.boot_ns) / NSEC_PER_SEC;
 	event.loaded_programs = fleet_loaded_count(&agent->fleet);
-	n = agent_health(agent, reasons, nitems(reasons));
-	event.health = n > 0 ? HEALTH_DEGRADED : HEALTH_HEALTHY;
-	for (i = 0; i < n; i++)
-		if (reasons[i].unhealthy)
-			event.health = HEALTH_UNHEALTHY;
+	n = health_find(agent, now, reasons, nitems(reasons));
+	event.health = health_of(reasons, n);
 	for (i = 0; i < PROC_MAX; i++)
 		event.worker_restarts[i] = agent->workers[i].restarts;
 	send_event(agent, &event, -1);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * What is wrong just now, and with whom: for /healthz and heartbeats.
- */
+#include "agentd/health.h"
+
 #include <stdarg.h>
 #include <string.h>
 
 #include "agentd/agent.h"
-#include "agentd/events.h"
 
 /* A worker that is back sooner is a hiccup and not worth an alarm. */
 #define WORKER_GRACE_NS (2 * NSEC_PER_SEC)
@@ -43,16 +41,15 @@ is_essential(enum proc_role role)
 }
 
 static void
-check_workers(const struct agent *agent, struct collector *c)
+check_workers(const struct agent *agent, struct moment now, struct collector *c)
 {
 	const struct worker_proc *w;
-	int64_t now = clock_boot_ns();
 	int role;
 
 	for (role = PROC_FIRST_WORKER; role <= PROC_LAST_WORKER; role++) {
 		w = &agent->workers[role];
 		if (w->state == WORKER_READY || w->state == WORKER_OFF ||
-		    (now - w->since_boot_ns < WORKER_GRACE_NS &&
+		    (now.boot_ns - w->since_boot_ns < WORKER_GRACE_NS &&
 			w->failures < 2))
 			continue;
 		add(c, proc_name(w->role), is_essential(w->role),
@@ -62,7 +59,8 @@ check_workers(const struct agent *agent, struct collector *c)
 }
 
 static void
-check_registry(const struct agent *agent, struct collector *c)
+check_registry(
+    const struct agent *agent, struct moment now, struct collector *c)
 {
 	const struct observed *seen = &agent->observed;
 	char until[CLOCK_RFC3339_SIZE];
@@ -75,7 +73,7 @@ check_registry(const struct agent *agent, struct collector *c)
 		    "running from the cached list, the registry has not "
 		    "answered since start");
 	if (seen->polled && seen->poll.list_expires_wall_ns != 0 &&
-	    seen->poll.list_expires_wall_ns < clock_wall_ns()) {
+	    seen->poll.list_expires_wall_ns < now.wall_ns) {
 		clock_format_rfc3339(seen->poll.list_expires_wall_ns, until);
 		add(c, "registry", false,
 		    "the list expired at %s and is not renewed", until);
@@ -124,14 +122,14 @@ check_api(const struct agent *agent, struct collector *c)
 }
 
 size_t
-agent_health(
-    const struct agent *agent, struct snapshot_reason *reasons, size_t max)
+health_find(const struct agent *agent, struct moment now,
+    struct snapshot_reason *reasons, size_t max)
 {
 	struct collector c = { .reasons = reasons, .max = max };
 
-	check_workers(agent, &c);
+	check_workers(agent, now, &c);
 	check_keys(agent, &c);
-	check_registry(agent, &c);
+	check_registry(agent, now, &c);
 	check_telemetry(agent, &c);
 	check_api(agent, &c);
 	if (agent->state_failing)
@@ -140,4 +138,15 @@ agent_health(
 	if (agent->stopping)
 		add(&c, "agentd", true, "shutting down");
 	return c.count;
+}
+
+enum snapshot_health
+health_of(const struct snapshot_reason *reasons, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (reasons[i].unhealthy)
+			return HEALTH_UNHEALTHY;
+	return count > 0 ? HEALTH_DEGRADED : HEALTH_HEALTHY;
 }

@@ -8,6 +8,7 @@
 #include "aegis_config.h"
 #include "agentd/agent.h"
 #include "agentd/events.h"
+#include "agentd/health.h"
 #include "common/log.h"
 
 /* A growing run of bytes. */
@@ -187,13 +188,10 @@ static void
 add_reasons(struct builder *b, const struct agent *agent)
 {
 	struct snapshot_reason reasons[HEALTH_REASONS_MAX];
-	size_t i, n = agent_health(agent, reasons, nitems(reasons));
+	size_t n = health_find(agent, moment_now(), reasons, nitems(reasons));
 
 	b->header.reason_count = (uint32_t)n;
-	b->header.health = n > 0 ? HEALTH_DEGRADED : HEALTH_HEALTHY;
-	for (i = 0; i < n; i++)
-		if (reasons[i].unhealthy)
-			b->header.health = HEALTH_UNHEALTHY;
+	b->header.health = health_of(reasons, n);
 	append(&b->reasons, reasons, n * sizeof(reasons[0]));
 }
 
