@@ -108,14 +108,12 @@ void config_redact_url(const char *url, char *out, size_t size);
 bool config_url_has_secret(const char *url);
 
 /*
- * The variables whose values differ, into CHANGED (room for all rows:
- * CONFIG_VARS_MAX).  *USERS: the PROC_BIT()s concerned; *RESTART: whether one
- * of them needs a restart of agentd.  Either may be NULL.  Returns how many.
+ * The variables whose values differ, into CHANGED (room for all rows).
+ * Returns how many.
  */
 #define CONFIG_VARS_MAX 64
 size_t config_diff(const struct config *a, const struct config *b,
-    const struct config_var *changed[CONFIG_VARS_MAX], uint32_t *users,
-    bool *restart);
+    const struct config_var *changed[CONFIG_VARS_MAX]);
 
 /*
  * Take over from NEW what may change at run time: all but the variables

@@ -442,29 +442,17 @@ config_print(const struct config *c, FILE *out)
 
 size_t
 config_diff(const struct config *a, const struct config *b,
-    const struct config_var *changed[CONFIG_VARS_MAX], uint32_t *users,
-    bool *restart)
+    const struct config_var *changed[CONFIG_VARS_MAX])
 {
 	size_t i, n = 0;
 
-	if (users != NULL)
-		*users = 0;
-	if (restart != NULL)
-		*restart = false;
 	for (i = 0; i < nitems(rows); i++) {
 		const struct config_row *row = &rows[i];
 
 		/* Strings are zero-filled (str_copy): bytes decide. */
 		if (memcmp((const char *)a + row->offset,
-			(const char *)b + row->offset, row->size) == 0)
-			continue;
-		if (changed != NULL)
-			changed[n] = &row->var;
-		n++;
-		if (users != NULL)
-			*users |= row->var.users;
-		if (restart != NULL && (row->var.flags & CONFIG_RESTART) != 0)
-			*restart = true;
+			(const char *)b + row->offset, row->size) != 0)
+			changed[n++] = &row->var;
 	}
 	return n;
 }

@@ -70,7 +70,7 @@ NOT_SAID = {
     "telemd/segment.c": r"^aegis spool 1$",  # how a file begins
     "aegisctl/dryrun.c": r"instructions verified|no entry asks for it",
     "aegisctl/events.c": r"packets, .* violations|programs loaded, up",
-    "agentd/reload.c": r"^nothing changed$| \(after a restart of agentd\)$|"
+    "agentd/changes.c": r"^nothing changed$| \(after a restart of agentd\)$|"
                        r" \(what is in its file\)$",
     "agentd/spawner.c": r"^agentd: spawn$",  # the name of the process
     "bpfd/notes.c": r"prog '|verification time|stack depth",  # libbpf's
