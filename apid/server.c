@@ -34,7 +34,8 @@ struct server {
 	char *text;        /* where its messages go while it starts */
 	size_t text_size;
 	int listener; /* civetweb's number for our socket; not owned */
-	atomic_int connections; /* that have a thread */
+	pthread_mutex_t starting; /* held until it is there */
+	atomic_int connections;   /* that have a thread */
 };
 
 /*
@@ -299,10 +300,26 @@ find_listener(int port)
 }
 
 /*
+ * A thread of civetweb begins.  The one that accepts (kind 0) may not look at
+ * a socket before it is ours: a poll(2) that began with the old one would go
+ * on waiting for that, and nobody would be let in for two seconds.
+ */
+static void *
+handle_thread(const struct mg_context *ctx, int kind)
+{
+	struct server *server = mg_get_user_data(ctx);
+
+	if (kind == 0) {
+		(void)pthread_mutex_lock(&server->starting);
+		(void)pthread_mutex_unlock(&server->starting);
+	}
+	return NULL;
+}
+
+/*
  * civetweb was started on a port of its own choice on the loopback address;
  * put our socket in the place of that one.  It only polls and accepts, which
- * is the same for every family.  The shutdown wakes its poll(2), which
- * would else go on waiting for the old socket.
+ * is the same for every family.
  */
 static int
 take_over_listener(struct server *server, int fd)
@@ -315,7 +332,6 @@ take_over_listener(struct server *server, int fd)
 	theirs = find_listener(port.port);
 	if (theirs < 0)
 		return theirs;
-	(void)shutdown(theirs, SHUT_RDWR);
 	if (dup3(fd, theirs, O_CLOEXEC) == -1)
 		return -errno;
 	server->listener = theirs;
@@ -345,6 +361,7 @@ server_start(struct server **out, struct event_base *base,
 		.http_error = handle_http_error,
 		.init_connection = handle_opened,
 		.connection_closed = handle_closed,
+		.init_thread = handle_thread,
 		.external_ssl_ctx = tls_ctx != NULL ? handle_ssl_ctx : NULL,
 	};
 	const char *options[nitems(options_plain)];
@@ -359,6 +376,7 @@ server_start(struct server **out, struct event_base *base,
 	server->routes = routes;
 	server->tls_ctx = tls_ctx;
 	server->listener = -1;
+	(void)pthread_mutex_init(&server->starting, NULL);
 	server->starter = pthread_self();
 	server->text = text;
 	server->text_size = size;
@@ -377,9 +395,11 @@ server_start(struct server **out, struct event_base *base,
 		tls_watch(tls_ctx, &server->watch);
 	}
 	set_thread_stack(THREAD_STACK);
+	(void)pthread_mutex_lock(&server->starting);
 	server->ctx = mg_start(&callbacks, server, options);
 	server->text = NULL;
 	r = server->ctx != NULL ? take_over_listener(server, owned) : -EIO;
+	(void)pthread_mutex_unlock(&server->starting);
 	if (r < 0) {
 		server_stop(server);
 		return r;
@@ -401,5 +421,6 @@ server_stop(struct server *server)
 	if (server->tls_ctx != NULL)
 		tls_watch(server->tls_ctx, NULL);
 	crowd_close(server->crowd);
+	(void)pthread_mutex_destroy(&server->starting);
 	free(server);
 }
