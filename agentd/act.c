@@ -195,7 +195,7 @@ agent_act(struct agent *agent)
 	    events_waiting(agent->events) == 0)
 		handover_finish(agent);
 	if (agent->stopping && !agent->stopped &&
-	    fleet_is_empty(&agent->fleet) && agent->filters.count == 0 &&
+	    fleet_is_empty(&agent->fleet) && filters_awaited(agent) == 0 &&
 	    events_waiting(agent->events) == 0)
 		agent_stopped(agent);
 }

@@ -55,6 +55,7 @@ handle_sample(evutil_socket_t fd, short what, void *arg)
 	struct agent *agent = arg;
 
 	links_check(agent);
+	filters_retry(agent);
 	peer_bpf_sample(agent);
 	renew_tokens(agent);
 	/* Else when the last sample is in. */

@@ -61,7 +61,8 @@ struct artifact {
 	uint64_t load_order; /* which was loaded first */
 	enum unload_reason unload_reason;
 	enum program_status after_unload; /* EXPIRED, ROLLED_BACK, UNLOADED */
-	bool evicted;                     /* waits for a free place */
+	bool stuck;   /* UNLOADING, but the kernel does not let all of it go */
+	bool evicted; /* waits for a free place */
 	bool restoring; /* loads to bring back what its predecessor replaced */
 	bool load_anew; /* its parameters cannot be changed in place */
 	bool half_changed; /* a bpfd died while it wrote them */

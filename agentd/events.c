@@ -212,8 +212,11 @@ log_event(const struct msg_event *event)
 		break;
 	case EVENT_PROGRAM_ERROR:
 		log_line(LOG_LEVEL_ERROR, id, event->error,
-		    "artifact %s %s is not running", event->name,
-		    event->version);
+		    event->status == STATUS_UNLOADING
+			? "artifact %s %s cannot be unloaded: it is tried "
+			  "again with each sample"
+			: "artifact %s %s is not running",
+		    event->name, event->version);
 		break;
 	case EVENT_PROGRAM_ROLLED_BACK:
 		log_rolled_back(event, id);

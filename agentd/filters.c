@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/filters.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agentd/agent.h"
@@ -10,7 +11,8 @@
 struct filter_leaving {
 	struct tc_filter filter;
 	uint64_t handle; /* of the artifact that is unloaded; 0: nobody waits */
-	bool asked;      /* of this bpfd; else the next one does it */
+	bool asked;      /* of this bpfd, which has not answered yet */
+	bool refused;    /* by the kernel, the last time it answered */
 	bool closed;     /* the artifact waits for nothing but filters */
 };
 
@@ -39,28 +41,62 @@ pass_qdisc_on(struct agent *agent, const struct tc_filter *leaving)
 	return false;
 }
 
+/*
+ * A new bpfd is asked when it has seen to what filters there are: what it is
+ * to put right must not be mistaken for somebody else's before.
+ */
+static void
+ask(struct agent *agent, struct filter_leaving *one)
+{
+	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
+	const struct msg_filter_detach msg = { .filter = one->filter };
+
+	if (ch == NULL || !agent->filters.swept || one->asked)
+		return;
+	one->asked = true;
+	if (msg_send_FILTER_DETACH(ch, one->handle, &msg) < 0)
+		proc_kill(agent, PROC_BPF, "does not read its channel");
+}
+
 void
 filters_detach(const struct tc_filter *filter, uint64_t handle, void *ctx)
 {
 	struct agent *agent = ctx;
-	struct imsg_channel *ch = proc_channel(agent, PROC_BPF);
 	struct filters *f = &agent->filters;
-	struct msg_filter_detach msg = { .filter = *filter };
 	struct filter_leaving *list;
 
-	if (msg.filter.made_qdisc && pass_qdisc_on(agent, filter))
-		msg.filter.made_qdisc = 0;
 	list = reallocarray(f->leaving, f->count + 1, sizeof(*list));
 	if (list == NULL)
 		fatal("out of memory");
 	f->leaving = list;
-	list[f->count++] = (struct filter_leaving){
-		.filter = msg.filter,
+	list[f->count] = (struct filter_leaving){
+		.filter = *filter,
 		.handle = handle,
-		.asked = ch != NULL,
 	};
-	if (ch != NULL && msg_send_FILTER_DETACH(ch, handle, &msg) < 0)
-		proc_kill(agent, PROC_BPF, "does not read its channel");
+	if (filter->made_qdisc && pass_qdisc_on(agent, filter))
+		list[f->count].filter.made_qdisc = 0;
+	ask(agent, &list[f->count++]);
+}
+
+void
+filters_retry(struct agent *agent)
+{
+	struct filters *f = &agent->filters;
+	size_t i;
+
+	for (i = 0; i < f->count; i++)
+		ask(agent, &f->leaving[i]);
+}
+
+size_t
+filters_awaited(const struct agent *agent)
+{
+	const struct filters *f = &agent->filters;
+	size_t i, n = 0;
+
+	for (i = 0; i < f->count; i++)
+		n += !f->leaving[i].refused;
+	return n;
 }
 
 bool
@@ -89,6 +125,27 @@ left(struct agent *agent, size_t at)
 	agent_unloaded(agent, one.handle);
 }
 
+/* It is there still: so its artifact is not unloaded. */
+static void
+stays(struct agent *agent, struct filter_leaving *one, const char *error)
+{
+	struct artifact *a = fleet_find(&agent->fleet, one->handle);
+	const struct tc_filter *filter = &one->filter;
+	char text[2 * AEGIS_TEXT_SIZE];
+	bool again = one->refused;
+
+	one->asked = false;
+	one->refused = true;
+	(void)snprintf(text, sizeof(text),
+	    "the tc filter on interface %u, priority %u, handle 0x%x, cannot "
+	    "be removed: %s",
+	    filter->ifindex, filter->priority, filter->handle, error);
+	if (a != NULL)
+		fleet_unload_refused(&agent->fleet, a, text, moment_now());
+	else if (!again)
+		log_error("%s; it is tried again with each sample", text);
+}
+
 int
 filters_handle_detached(struct imsg *m, void *ctx)
 {
@@ -107,12 +164,9 @@ filters_handle_detached(struct imsg *m, void *ctx)
 	if (i == f->count)
 		return -EINVAL; /* nobody asked */
 	if (msg->result != WORK_OK)
-		log_error("the tc filter on interface %u, priority %u, handle "
-			  "0x%x, cannot be removed: %s; the next bpfd tries "
-			  "again",
-		    msg->filter.ifindex, msg->filter.priority,
-		    msg->filter.handle, msg->error);
-	left(agent, i);
+		stays(agent, &f->leaving[i], msg->error);
+	else
+		left(agent, i);
 	return 0;
 }
 
@@ -173,6 +227,8 @@ filters_tell(struct agent *agent)
 			  "should be: %s; what may be left of an agent before "
 			  "stays",
 		    strerror(-r));
+		agent->filters.swept = true; /* as far as it will be */
+		filters_retry(agent);
 		return;
 	}
 	if (msg_send_FILTERS_KEEP(ch, 0, &msg, fd) < 0)
@@ -184,19 +240,14 @@ filters_handle_kept(struct imsg *m, void *ctx)
 {
 	const struct msg_filters_kept *kept = msg_get_FILTERS_KEPT(m);
 	struct agent *agent = ctx;
-	struct filters *f = &agent->filters;
-	size_t i = 0;
 
 	if (kept->restored > 0)
 		log_warn("%u tc filters ran a program that a bpfd had not told "
 			 "of: they run their own again",
 		    kept->restored);
-	while (i < f->count) {
-		if (f->leaving[i].asked)
-			i++;
-		else
-			left(agent, i);
-	}
+	/* That they are gone it says of each. */
+	agent->filters.swept = true;
+	filters_retry(agent);
 	return 0;
 }
 
@@ -205,6 +256,7 @@ filters_lost(struct agent *agent)
 {
 	size_t i;
 
+	agent->filters.swept = false;
 	for (i = 0; i < agent->filters.count; i++)
 		agent->filters.leaving[i].asked = false;
 }
@@ -212,6 +264,10 @@ filters_lost(struct agent *agent)
 void
 filters_free(struct agent *agent)
 {
+	if (agent->filters.count > 0)
+		log_error("%zu tc filters stay in the kernel: the next agentd "
+			  "removes them",
+		    agent->filters.count);
 	free(agent->filters.leaving);
 	memset(&agent->filters, 0, sizeof(agent->filters));
 }

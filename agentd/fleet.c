@@ -99,7 +99,8 @@ fleet_is_empty(const struct fleet *f)
 	const struct artifact *a;
 
 	TAILQ_FOREACH (a, &f->artifacts, entry)
-		if (artifact_is_loaded(a) || a->status == STATUS_UNLOADING ||
+		if (artifact_is_loaded(a) ||
+		    (a->status == STATUS_UNLOADING && !a->stuck) ||
 		    (a->status == STATUS_LOADING && a->working))
 			return false;
 	return true;

@@ -86,7 +86,8 @@ struct artifact *fleet_find(struct fleet *f, uint64_t handle);
 struct artifact *fleet_find_id(struct fleet *f, const char *artifact_id);
 /* How many are in the kernel. */
 unsigned int fleet_loaded_count(const struct fleet *f);
-/* Whether any is in the kernel, on its way out of it, or being loaded. */
+/* Whether any is in the kernel, on its way out of it, or being loaded; what
+ * the kernel does not let go does not count. */
 bool fleet_is_empty(const struct fleet *f);
 
 /* The next action, owned by the caller (free()), or NULL. */
@@ -145,8 +146,9 @@ uint32_t fleet_params_hash(const uint8_t *params, size_t len);
 bool fleet_tombstone_holds(
     const struct state_artifact *s, const uint8_t *params, size_t len);
 
-/* Is A's end one of its parameters alone?  A has its last status. */
-bool fleet_ends_alone(struct fleet *f, const struct artifact *a);
+/* Is END, A's last status, one of its parameters alone? */
+bool fleet_ends_alone(
+    struct fleet *f, const struct artifact *a, enum program_status end);
 
 /* ENDED has, as S says, whatever its parameters: so do those on their way. */
 void fleet_end_others(struct fleet *f, const struct artifact *ended,
@@ -197,6 +199,14 @@ int fleet_rollback(struct fleet *f, const char *artifact_id,
 
 /* Its links are closed: the kernel has let it go. */
 void fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now);
+
+/*
+ * The kernel does not let go of all of A, which is being unloaded: ERROR says
+ * of what.  It stays so until fleet_unloaded(); a rollback has failed until
+ * then.
+ */
+void fleet_unload_refused(
+    struct fleet *f, struct artifact *a, const char *error, struct moment now);
 
 /* Roll back A, which is loaded, for CAUSE. */
 void fleet_begin_rollback(struct fleet *f, struct artifact *a,

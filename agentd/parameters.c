@@ -39,14 +39,15 @@ fleet_is_same_content(const struct artifact *a, const struct artifact *b)
 }
 
 bool
-fleet_ends_alone(struct fleet *f, const struct artifact *a)
+fleet_ends_alone(
+    struct fleet *f, const struct artifact *a, enum program_status end)
 {
 	const struct artifact *other;
 
 	/* Refused, it never ran like this: others may be better. */
-	if (a->status == STATUS_FAILED)
+	if (end == STATUS_FAILED)
 		return true;
-	if (a->status != STATUS_ROLLED_BACK)
+	if (end != STATUS_ROLLED_BACK)
 		return false;
 	if (a->cause.reason == ROLLBACK_VERIFIER_FAILURE)
 		return true;

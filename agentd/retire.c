@@ -21,20 +21,17 @@ fleet_remember(struct fleet *f, struct artifact *a, struct moment now)
 	return s;
 }
 
-void
-fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
+/* That A ended with STATUS: it is not loaded again. */
+static void
+entomb(struct fleet *f, struct artifact *a, enum program_status status,
     struct moment now)
 {
-	struct state_artifact *s;
+	struct state_artifact *s = fleet_remember(f, a, now);
 	uint32_t hash = 0;
 
-	a->status = status;
-	a->working = false;
-	a->deadline_boot_ns = 0;
-	s = fleet_remember(f, a, now);
 	if (s == NULL)
 		return;
-	if (fleet_ends_alone(f, a))
+	if (fleet_ends_alone(f, a, status))
 		hash = fleet_params_hash(a->params, a->listing.params_len);
 	/* A refusal lifts no end that stands for all parameters. */
 	if (hash != 0 && s->tombstone != 0 && s->params_hash == 0)
@@ -49,6 +46,16 @@ fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
 }
 
 void
+fleet_bury(struct fleet *f, struct artifact *a, enum program_status status,
+    struct moment now)
+{
+	a->status = status;
+	a->working = false;
+	a->deadline_boot_ns = 0;
+	entomb(f, a, status, now);
+}
+
+void
 fleet_begin_unload(struct fleet *f, struct artifact *a,
     enum unload_reason reason, enum program_status after)
 {
@@ -56,6 +63,7 @@ fleet_begin_unload(struct fleet *f, struct artifact *a,
 	a->working = false;
 	a->unload_reason = reason;
 	a->after_unload = after;
+	a->stuck = false;
 	fleet_act(f, ACT_UNLOAD, a);
 }
 
@@ -87,8 +95,11 @@ fleet_record_rollback(struct fleet *f, struct artifact *a,
 	} else {
 		r = state_rollback_latest(f->state, a->listing.artifact_id);
 	}
-	if (r != NULL)
+	if (r != NULL) {
 		r->status = (uint32_t)status;
+		str_copy_cut(r->error, sizeof(r->error),
+		    status == ROLLBACK_FAILED ? a->error : "");
+	}
 	fleet_act(f, ACT_SAVE, NULL);
 	fleet_rollback_event(f, status, a);
 }
@@ -296,10 +307,38 @@ retire(struct fleet *f, struct artifact *a, struct moment now)
 }
 
 void
+fleet_unload_refused(
+    struct fleet *f, struct artifact *a, const char *error, struct moment now)
+{
+	if (a->status != STATUS_UNLOADING)
+		return;
+	fleet_set_error(a, error);
+	if (!a->error_reported) {
+		a->error_reported = true;
+		fleet_event(f, EVENT_PROGRAM_ERROR, a);
+	}
+	if (a->stuck)
+		return;
+	a->stuck = true;
+	if (a->rolling_back)
+		fleet_record_rollback(f, a, ROLLBACK_FAILED, now);
+	/* An agentd that ends before it has gone must not load it again. */
+	if (a->rolling_back)
+		entomb(f, a, STATUS_ROLLED_BACK, now);
+	else if (a->unload_reason == UNLOAD_TTL_EXPIRED ||
+	    a->unload_reason == UNLOAD_OPERATOR)
+		entomb(f, a, a->after_unload, now);
+	fleet_tick(f, now);
+}
+
+void
 fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now)
 {
 	if (a->status != STATUS_UNLOADING)
 		return;
+	if (a->stuck)
+		fleet_set_error(a, NULL);
+	a->stuck = false;
 	if (a->unload_reason < UNLOAD_MAX)
 		f->unloads[a->unload_reason]++;
 	a->status = a->after_unload;

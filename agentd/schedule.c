@@ -179,7 +179,7 @@ is_unloading(const struct fleet *f)
 	const struct artifact *a;
 
 	TAILQ_FOREACH (a, &f->artifacts, entry)
-		if (a->status == STATUS_UNLOADING)
+		if (a->status == STATUS_UNLOADING && !a->stuck)
 			return true;
 	return false;
 }
