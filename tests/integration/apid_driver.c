@@ -127,6 +127,7 @@ static void
 publish(struct driver *d)
 {
 	struct msg_api_snapshot m = { .generation = d->spec.generation };
+	struct msg_worker_ping ping = { .nonce = d->spec.generation };
 	void *bytes;
 	size_t len;
 	int fd;
@@ -138,7 +139,16 @@ publish(struct driver *d)
 	free(bytes);
 	if (fd < 0 || msg_send_API_SNAPSHOT(d->apid, 0, &m, fd) < 0)
 		die("API_SNAPSHOT");
+	/* Messages are handled in order: the answer means that it is there. */
+	if (msg_send_WORKER_PING(d->apid, 0, &ping) < 0)
+		die("WORKER_PING");
+}
+
+static int
+handle_pong(struct imsg *m, void *ctx)
+{
 	say("published", "");
+	return 0;
 }
 
 static void
@@ -253,6 +263,7 @@ main(int argc, char **argv)
 	static const imsg_handler handlers[MSG_TYPE_MAX] = {
 		[MSG_WORKER_READY] = handle_ready,
 		[MSG_WORKER_LOG] = handle_log,
+		[MSG_WORKER_PONG] = handle_pong,
 		[MSG_API_STATE] = handle_state,
 	};
 	const char *address = "", *port = NULL, *token = NULL, *cert = NULL,

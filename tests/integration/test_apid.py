@@ -113,11 +113,14 @@ def test_document_has_the_contract_shape(apid, path):
 
 
 def test_numbers_of_a_running_program(apid):
+    start = time.monotonic()
     apid.publish(programs=1, rollbacks=0, ttl=3600, beat=5)
     program = get(apid, "/programs")[2]["programs"][0]
+    passed = time.monotonic() - start
     assert program["ttl"] == "1h0m0s"
-    assert program["ttl_seconds"] in (1799, 1800)
-    assert program["ttl_remaining"] in ("30m0s", "29m59s")
+    left = program["ttl_seconds"]
+    assert 1799 - passed <= left <= 1800
+    assert program["ttl_remaining"] == f"{left // 60}m{left % 60}s"
     assert program["parameters"]["dst_port"] == 443
     assert program["telemetry"]["packets_processed"] == 5000
     assert program["attach_points"][0]["target"] == "eth0"
@@ -169,18 +172,17 @@ def test_rendered_once_a_second_at_most(apid):
 def test_new_snapshot_shows_at_once(apid):
     for programs in range(1, 30):
         apid.publish(programs=programs)
-        wait.until(lambda: get(apid, "/status")[2]["total_programs"] ==
-                   programs, "the new snapshot", timeout=0.5, every=0.005)
+        assert get(apid, "/status")[2]["total_programs"] == programs
 
 
 def test_health(apid):
     def health(code):
-        """/healthz once the snapshot with that health has arrived."""
+        """/healthz of a snapshot with that health."""
         apid.publish(health=code)
-        word = ("healthy", "degraded", "unhealthy")[code]
-        return wait.until(
-            lambda: (lambda answer: answer[2]["status"] == word and answer)(
-                get(apid, "/healthz")), word, timeout=5, every=0.01)
+        answer = get(apid, "/healthz")
+        assert answer[2]["status"] == ("healthy", "degraded",
+                                       "unhealthy")[code]
+        return answer
 
     status, _, document = health(1)
     assert status == 200
@@ -270,7 +272,8 @@ def test_gzip_when_asked(apid):
 
 
 def test_connection_is_kept(apid):
-    connection = http.client.HTTPConnection("127.0.0.1", apid.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", apid.port,
+                                            timeout=20)
     connection.connect()
     own = connection.sock.getsockname()
     for path in ("/healthz", "/nope", "/status", "/metrics"):
@@ -388,7 +391,7 @@ def test_port_in_use_is_said_and_tried_again(make):
         apid = make(port=port)
         line = apid.wait_said("deaf")
         assert f"port {port}" in line and "another program" in line
-    apid.wait_said("listening", timeout=5)
+    apid.wait_said("listening")
     apid.publish()
     assert apid.request("/healthz")[0] == 200
     # Logged once, however often it was tried.
@@ -407,6 +410,9 @@ def test_address_of_nobody_is_said(make):
 
 
 # --- clients that mean no good ---
+
+# A request may take 3 s.  Who is not given up at all is heard of later.
+GIVEN_UP = 15  # seconds
 
 MALFORMED = {
     "garbage": (b"GARBAGE\r\n\r\n", 400),
@@ -437,8 +443,8 @@ MALFORMED = {
 def test_malformed_request_ends_the_connection(apid, what):
     data, status = MALFORMED[what]
     start = time.monotonic()
-    got = apid.raw(data, timeout=6)
-    assert time.monotonic() - start < 5
+    got = apid.raw(data, timeout=GIVEN_UP)
+    assert time.monotonic() - start < GIVEN_UP
     if got:
         head, _, body = got.partition(b"\r\n\r\n")
         code = int(head.split()[1])
@@ -452,8 +458,10 @@ def test_malformed_request_ends_the_connection(apid, what):
 
 def test_more_headers_than_are_kept(apid):
     """What stands first counts; the rest is not looked at."""
-    got = apid.raw(b"GET /healthz HTTP/1.0\r\n" + b"X: y\r\n" * 500 +
-                   b"\r\n")
+    # A request that takes 3 s to arrive is given up without an answer.
+    got = wait.until(
+        lambda: apid.raw(b"GET /healthz HTTP/1.0\r\n" + b"X: y\r\n" * 500 +
+                         b"\r\n"), "an answer")
     assert got.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400"))
     assert apid.request("/healthz")[0] == 200
 
@@ -468,20 +476,20 @@ def latency_ms(apid, tries=9):
 
 
 def test_slow_clients_do_not_hold_the_api(apid):
-    silent = [apid.connect() for _ in range(200)]
-    assert latency_ms(apid) < 100
-    for connection in silent:
-        connection.sendall(b"GET /stat")
-    time.sleep(0.2)
-    assert latency_ms(apid) < 100
-    start = time.monotonic()
-    for connection in silent:
-        connection.settimeout(10)
-        read_all(connection)
-    # All were given up, for all their trickling.
-    assert time.monotonic() - start < 8
-    for connection in silent:
-        connection.close()
+    def among(first):
+        """How long it takes, when so many are there that sent only this."""
+        slow = crowd(apid, 200, first)
+        took = latency_ms(apid)
+        start = time.monotonic()
+        for connection in slow:
+            # All are given up, whatever the others do.
+            connection.settimeout(GIVEN_UP)
+            read_all(connection)
+            assert time.monotonic() - start < GIVEN_UP
+            connection.close()
+        return took
+    for first in (b"", b"GET /stat"):
+        wait.measured(lambda f=first: among(f), 100)
 
 
 def crowd(apid, count, first):
@@ -493,32 +501,45 @@ def crowd(apid, count, first):
     return made
 
 
+def end(crowded):
+    while crowded:
+        crowded.pop().close()
+
+
 @pytest.mark.parametrize("first", [b"G", b"GET /status HTTP/1.1\r\nHost: "])
 def test_more_slow_clients_than_threads(apid, first):
     """Those that wait for a request's end make room when they are many."""
-    slow = crowd(apid, 500, first)
+    slow = []
+
+    def among():
+        """When they have just come, and then."""
+        end(slow)
+        slow.extend(crowd(apid, 500, first))
+        return max(latency_ms(apid, tries=1) / 2, latency_ms(apid))
     # Without that: 3 s, which a request may take.
-    assert latency_ms(apid, tries=1) < 1000
-    assert latency_ms(apid) < 500
+    wait.measured(among, 500)
     # One that is quick is not taken for slow, whatever the others do.
     for _ in range(20):
         slow += crowd(apid, 10, first)
         assert apid.request("/healthz")[0] == 200
-    for connection in slow:
-        connection.close()
+    end(slow)
 
 
 def test_handshakes_that_do_not_go_on(make, certificate):
     cert, key = certificate
     apid = make(cert=cert, key=key).start()
-    hello = b"\x16\x03\x01\x02\x00\x01"
-    slow = crowd(apid, 500, hello)
-    start = time.monotonic()
-    status = apid.request("/healthz", context=trusting(cert),
-                          host="localhost")[0]
-    assert status == 200 and time.monotonic() - start < 1.5
-    for connection in slow:
-        connection.close()
+    context = trusting(cert)
+    slow = []
+
+    def among():
+        end(slow)
+        slow.extend(crowd(apid, 500, b"\x16\x03\x01\x02\x00\x01"))
+        start = time.monotonic()
+        assert apid.request("/healthz", context=context,
+                            host="localhost")[0] == 200
+        return time.monotonic() - start
+    wait.measured(among, 1.5)
+    end(slow)
 
 
 def test_a_crowd_that_is_served_is_let_be(apid):
@@ -528,7 +549,7 @@ def test_a_crowd_that_is_served_is_let_be(apid):
     for connection in many:
         connection.sendall(request)
     for connection in many:
-        connection.settimeout(10)
+        connection.settimeout(20)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.close()
 
@@ -537,13 +558,13 @@ def test_trickling_request_is_given_up(apid):
     with apid.connect() as connection:
         start = time.monotonic()
         try:
-            for byte in b"GET /status HTTP/1.1\r\nHost: " + b"x" * 100:
+            for byte in b"GET /status HTTP/1.1\r\nHost: " + b"x" * 300:
                 connection.sendall(bytes([byte]))
                 time.sleep(0.1)
-                assert time.monotonic() - start < 8
+                assert time.monotonic() - start < GIVEN_UP
         except (BrokenPipeError, ConnectionResetError):
             pass
-        assert time.monotonic() - start < 8
+        assert time.monotonic() - start < GIVEN_UP
 
 
 def test_reader_that_stops_reading_is_given_up(make):
@@ -558,7 +579,7 @@ def test_reader_that_stops_reading_is_given_up(make):
     def threads_busy():
         return len(os.listdir(f"/proc/{apid.pid()}/fd"))
     wait.until(lambda: threads_busy() < 20, "the connection closed",
-               timeout=10)
+               timeout=GIVEN_UP)
     connection.close()
 
 
@@ -646,13 +667,13 @@ def test_prometheus_scrapes(apid, work_dir):
         try:
             def query(what):
                 connection = http.client.HTTPConnection("127.0.0.1", port,
-                                                        timeout=5)
+                                                        timeout=20)
                 connection.request("GET", f"/api/v1/query?query={what}")
                 document = json.load(connection.getresponse())
                 connection.close()
                 return document["data"]["result"]
-            up = wait.until(lambda: query("up"), "a scrape", timeout=30)
-            assert up[0]["value"][1] == "1"
+            wait.until(lambda: query("up")[0]["value"][1] == "1",
+                       "a scrape that went well")
             found = query("aegisflux_program_packets_processed_total")
             assert {r["metric"]["artifact_id"] for r in found} == {
                 "artifact-000", "artifact-001", "artifact-002"}

@@ -23,7 +23,7 @@ def test_hung_worker_is_replaced(agent, tree, client, counter, denier,
 
     def gone():
         assert agent.held() == held
-        assert cgroup.ping() == 0
+        assert cgroup.ping(wait=0.3) == 0
         return not os.path.exists(f"/proc/{pid}")
     try:
         wait.until(gone, f"the hung {role} is killed", 90, every=0.5)

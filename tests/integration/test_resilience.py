@@ -46,7 +46,7 @@ def test_every_worker_killed_ten_times_in_turn(agent, tree, counter, denier,
         for role in KILLED:
             old = kill_worker(agent, role)
             # While it is away: attached, enforcing, and the same objects.
-            assert cgroup.ping() == 0
+            assert cgroup.ping(wait=0.3) == 0
             assert agent.held() == held
             wait.until(lambda r=role, o=old: agent.workers().get(r) != o,
                        f"{role} is gone")

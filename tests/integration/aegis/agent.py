@@ -84,7 +84,7 @@ class Agent:
             target=self._collect, args=(self.process.stdout,), daemon=True)
         self._thread.start()
         if ready:
-            wait.until(self._is_ready, self._why_not_ready, 15)
+            wait.until(self._is_ready, self._why_not_ready)
         return self
 
     def _is_ready(self):
@@ -103,7 +103,7 @@ class Agent:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def stop(self, timeout=10):
+    def stop(self, timeout=wait.LONG):
         """SIGTERM; (exit status, seconds it took)."""
         started = time.monotonic()
         self.process.terminate()
@@ -119,7 +119,7 @@ class Agent:
     def kill(self):
         """SIGKILL, as the kernel's OOM killer would."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(wait.LONG)
 
     def destroy(self):
         """Whatever is left of it goes."""
@@ -185,7 +185,7 @@ class Agent:
                 found.append(entry)
         return found
 
-    def wait_log(self, timeout=10, **fields):
+    def wait_log(self, timeout=wait.LONG, **fields):
         return wait.until(
             lambda: self.log(**fields),
             lambda: f"log line {fields}; the last lines:\n" + "\n".join(
@@ -194,7 +194,7 @@ class Agent:
     def get(self, path, headers=None, method="GET"):
         """(status, body); JSON bodies come decoded."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port,
-                                                timeout=5)
+                                                timeout=20)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()
@@ -218,7 +218,7 @@ class Agent:
         """The JSON status of an artifact, None if it is not shown."""
         return self.programs().get(artifact_id, {}).get("status")
 
-    def wait_status(self, artifact_id, *statuses, timeout=10):
+    def wait_status(self, artifact_id, *statuses, timeout=wait.LONG):
         """Wait until an artifact has one of these; its /programs entry."""
         def reached():
             program = self.programs().get(artifact_id)
@@ -230,7 +230,7 @@ class Agent:
                     f"{self.status_of(artifact_id)}; the last lines:\n"
                     + "\n".join(self.raw_lines()[-15:]), timeout)
 
-    def wait_running(self, *artifacts, timeout=10):
+    def wait_running(self, *artifacts, timeout=wait.LONG):
         for artifact in artifacts:
             program = self.wait_status(artifact.id, "running", "loaded",
                                        timeout=timeout)

@@ -38,7 +38,7 @@ class Apid:
             self.said.append(line.strip())
             self._lines.put(line.strip())
 
-    def wait_said(self, start, timeout=10.0):
+    def wait_said(self, start, timeout=wait.LONG):
         """The first line that starts so."""
         def find():
             return next((x for x in self.said if x.startswith(start)), None)
@@ -74,7 +74,7 @@ class Apid:
         if self._driver.poll() is None:
             try:
                 self._driver.stdin.close()
-                self._driver.wait(15)
+                self._driver.wait(wait.LONG)
             except (BrokenPipeError, subprocess.TimeoutExpired):
                 self._driver.send_signal(signal.SIGKILL)
                 self._driver.wait()
@@ -88,7 +88,7 @@ class Apid:
     def host(self):
         return self.address or "127.0.0.1"
 
-    def connect(self, host=None, timeout=10):
+    def connect(self, host=None, timeout=20):
         return socket.create_connection((host or self.host(), self.port),
                                         timeout=timeout)
 
@@ -98,10 +98,10 @@ class Apid:
         own."""
         if context is None:
             connection = http.client.HTTPConnection(
-                host or self.host(), self.port, timeout=10)
+                host or self.host(), self.port, timeout=20)
         else:
             connection = http.client.HTTPSConnection(
-                host or self.host(), self.port, timeout=10, context=context)
+                host or self.host(), self.port, timeout=20, context=context)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             response = connection.getresponse()
@@ -109,7 +109,7 @@ class Apid:
         finally:
             connection.close()
 
-    def raw(self, data, timeout=10):
+    def raw(self, data, timeout=20):
         """Send bytes, read until the other end closes or TIMEOUT."""
         with self.connect(timeout=timeout) as connection:
             connection.sendall(data)

@@ -89,7 +89,7 @@ class Artifact:
     _serial = 0
 
     def __init__(self, key, name, program, attach, *, artifact_id=None,
-                 version="1.0.0", ttl=60, parameters=None, metadata=None,
+                 version="1.0.0", ttl=900, parameters=None, metadata=None,
                  entry=None, members=None):
         Artifact._serial += 1
         self.id = artifact_id or f"{name}-{Artifact._serial:04d}"

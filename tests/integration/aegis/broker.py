@@ -44,7 +44,7 @@ class Nats:
     def stop(self):
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(wait.LONG)
             self.process = None
 
     def client(self):
@@ -112,7 +112,7 @@ class Client:
         head = f"PUB {subject} {reply}{' ' if reply else ''}{len(body)}\r\n"
         self._send(head.encode() + body + b"\r\n")
 
-    def request(self, subject, body, timeout=5):
+    def request(self, subject, body, timeout=wait.LONG):
         """Publish with a reply subject; the answer, decoded."""
         inbox = f"_INBOX.test{os.getpid()}.{next(self._inboxes)}"
         self.publish(subject, body, inbox)
@@ -132,7 +132,8 @@ class Client:
                 if kind in (None, e.get("type"))
                 and artifact_id in (None, event_artifact(e))]
 
-    def wait_event(self, kind, artifact_id=None, timeout=10, **kwargs):
+    def wait_event(self, kind, artifact_id=None, timeout=wait.LONG,
+                   **kwargs):
         """The first event of that kind, waiting for it."""
         return wait.until(
             lambda: self.events(kind, artifact_id, **kwargs),

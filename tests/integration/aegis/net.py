@@ -32,10 +32,22 @@ def enter_own_namespace():
     run("ip", "link", "set", "lo", "up")
 
 
+# From below what the kernel gives to those who ask for any port: who gets one
+# here may take his time to listen on it.
+_ports = itertools.count(20000 + os.getpid() % 1000)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nobody has and that is given out once."""
+    for port in _ports:
+        with socket.socket() as probe:
+            # As servers do: closed connections are in nobody's way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def connects(port):
@@ -43,6 +55,24 @@ def connects(port):
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+PATIENCE = 2  # seconds for the answers to a ping
+
+
+def ping_command(address, count, wait):
+    """All of them at once (-l): ping waits so long for answers only if none
+    came before the last was sent, else no more than two round trips, and a
+    ping that loses its processor then has lost packets."""
+    return ("ping", "-n", "-q", "-l", str(count), "-c", str(count), "-i",
+            "0.01", "-W", str(wait), address)
+
+
+def received(output):
+    """How many answers a ping says that there were."""
+    found = re.search(r"(\d+) received", output)
+    assert found, output
+    return int(found[1])
 
 
 class Veth:
@@ -84,17 +114,14 @@ class Veth:
     def in_peer(self, *command):
         return run("ip", "netns", "exec", self.netns, *command)
 
-    def ping(self, count=1, interval=0.02, wait=0.3):
+    def ping(self, count=1, wait=PATIENCE):
         """Ping us from the peer; how many answers came."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.netns, "ping", "-n", "-q",
-             "-c", str(count), "-i", str(interval), "-W", str(wait),
-             self.address],
+            ["ip", "netns", "exec", self.netns,
+             *ping_command(self.address, count, wait)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=False)
-        found = re.search(r"(\d+) received", done.stdout)
-        assert found, done.stdout
-        return int(found[1])
+        return received(done.stdout)
 
 
 def cgroup_root():
@@ -140,10 +167,7 @@ class Cgroup:
                               stderr=subprocess.STDOUT, check=False)
         return done.returncode, done.stdout
 
-    def ping(self, count=1, address="127.0.0.1"):
-        """Ping an address from inside; how many answers came."""
-        _, output = self.run("ping", "-n", "-q", "-c", str(count), "-i",
-                             "0.01", "-W", "0.3", address)
-        found = re.search(r"(\d+) received", output)
-        assert found, output
-        return int(found[1])
+    def ping(self, count=1, wait=PATIENCE):
+        """Ping the loopback from inside; how many answers came."""
+        _, output = self.run(*ping_command("127.0.0.1", count, wait))
+        return received(output)

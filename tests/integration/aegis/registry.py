@@ -113,7 +113,7 @@ class Nginx:
     def stop(self):
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(wait.LONG)
             self.process = None
 
     def requests(self, path):

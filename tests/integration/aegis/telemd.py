@@ -46,7 +46,7 @@ class Server:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(sig)
-            self.process.wait(10)
+            self.process.wait(wait.LONG)
             self.process = None
 
     def pause(self, seconds):
@@ -83,7 +83,7 @@ class Subscriber:
         return [d for _, d in list(self.messages)
                 if not types or d["type"] in types]
 
-    def await_count(self, count, *types, timeout=20):
+    def await_count(self, count, *types, timeout=wait.LONG):
         wait.until(lambda: len(self.events(*types)) >= count,
                    lambda: f"{count} events, got {len(self.events(*types))}",
                    timeout)
@@ -119,7 +119,7 @@ class Telemd:
     def all(self, msg):
         return [m for m in list(self.said) if m["msg"] == msg]
 
-    def wait(self, msg, test=lambda m: True, timeout=15):
+    def wait(self, msg, test=lambda m: True, timeout=wait.LONG):
         """The first such message that was not waited for before."""
         def find():
             for i, m in enumerate(list(self.said)[self.taken:]):
@@ -142,12 +142,12 @@ class Telemd:
     def accepted(self):
         return max((m["id"] for m in self.all("accepted")), default=0)
 
-    def await_accepted(self, number, timeout=15):
+    def await_accepted(self, number, timeout=wait.LONG):
         wait.until(lambda: self.accepted() >= number,
                    lambda: f"event {number} accepted, only "
                            f"{self.accepted()}", timeout)
 
-    def connected(self, timeout=20):
+    def connected(self, timeout=wait.LONG):
         self.wait("state", lambda m: m["connected"], timeout)
 
     def state(self):
@@ -171,7 +171,7 @@ class Telemd:
         if self.process.poll() is None:
             try:
                 self.say("quit")
-                self.process.wait(10)
+                self.process.wait(wait.LONG)
             except (BrokenPipeError, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()
@@ -217,7 +217,7 @@ def seqs(events):
     return [e["metadata"]["seq"] for e in events]
 
 
-def request(url, subject, data, timeout=3, env=None, headers=()):
+def request(url, subject, data, timeout=20, env=None, headers=()):
     out = subprocess.run(
         [tool("natspub"), url, subject, data, "-r", str(timeout),
          *(word for h in headers for word in ("-H", h))],
