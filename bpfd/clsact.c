@@ -370,6 +370,9 @@ clsact_detach(const struct kernel *k, const struct tc_filter *filter)
 	r = clsact_look_ours(k, filter);
 	if (r == 0)
 		r = delete_filter(k, filter);
+	/* It is gone when it is not to be seen any more. */
+	if (r == 0 && clsact_look_ours(k, filter) == 0)
+		r = -EBUSY;
 	if (r == -ENODEV)
 		r = -ENOENT;
 	/* With others' filters in it, it is theirs now. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* bpfd: tc filters in rtnetlink's messages, and whose they are. */
 #include <errno.h>
+#include <pthread.h>
+#include <sys/socket.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <string.h>
@@ -159,5 +161,122 @@ START_TEST (the_kernels_own_words) {
 }
 END_TEST
 
+/* ---- a kernel with one filter of ours, that answers as it is told ---- */
+
+struct pretender {
+	int fd;
+	int look_error;   /* 0: it shows the filter */
+	int delete_error; /* 0: it says that it has removed it, */
+	bool keeps_it;    /* which is not so */
+	unsigned int looks, deletes, qdiscs;
+};
+
+static void
+say(struct pretender *p, const struct nlmsghdr *asked, int error)
+{
+	const struct nlmsgerr e = { .error = error, .msg = *asked };
+	struct rtnl_request r;
+
+	rtnl_init(&r, NLMSG_ERROR, NLM_F_CAPPED, &e, sizeof(e));
+	r.header.nlmsg_seq = asked->nlmsg_seq;
+	ck_assert_int_gt(
+	    (int)send(p->fd, r.bytes, r.header.nlmsg_len, MSG_NOSIGNAL), 0);
+}
+
+static void
+show(struct pretender *p, const struct nlmsghdr *asked)
+{
+	struct rtnl_request r;
+
+	make(&r, "bpf", "aegisflux-00000001:x");
+	r.header.nlmsg_seq = asked->nlmsg_seq;
+	ck_assert_int_gt(
+	    (int)send(p->fd, r.bytes, r.header.nlmsg_len, MSG_NOSIGNAL), 0);
+}
+
+static void *
+pretend(void *arg)
+{
+	struct pretender *p = arg;
+	struct rtnl_request r;
+
+	while (recv(p->fd, r.bytes, sizeof(r.bytes), 0) > 0) {
+		switch (r.header.nlmsg_type) {
+		case RTM_GETTFILTER:
+			p->looks++;
+			if (p->look_error == 0)
+				show(p, &r.header);
+			say(p, &r.header, p->look_error);
+			break;
+		case RTM_DELTFILTER:
+			p->deletes++;
+			if (p->delete_error == 0 && !p->keeps_it)
+				p->look_error = -ENOENT;
+			say(p, &r.header, p->delete_error);
+			break;
+		default:
+			p->qdiscs++;
+			say(p, &r.header, 0);
+			break;
+		}
+	}
+	return NULL;
+}
+
+/* What clsact_detach() makes of it. */
+static int
+detach_from(struct pretender *p)
+{
+	const struct tc_filter filter = { 5, 3, 77, 50, 1, 0 };
+	struct kernel k = { .filter_owner = 1 };
+	pthread_t thread;
+	int sv[2], r;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
+	k.tc_fd = sv[0];
+	p->fd = sv[1];
+	ck_assert_int_eq(pthread_create(&thread, NULL, pretend, p), 0);
+	r = clsact_detach(&k, &filter);
+	ck_assert_int_eq(shutdown(sv[0], SHUT_RDWR), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	(void)close(sv[0]);
+	(void)close(sv[1]);
+	return r;
+}
+
+START_TEST (gone_is_what_is_not_to_be_seen) {
+	struct pretender p = { 0 };
+
+	ck_assert_int_eq(detach_from(&p), 0);
+	ck_assert_uint_eq(p.deletes, 1);
+	p = (struct pretender){ .keeps_it = true };
+	ck_assert_int_eq(detach_from(&p), -EBUSY);
+}
+END_TEST
+
+START_TEST (a_refusal_is_told) {
+	struct pretender p = { .delete_error = -EPERM };
+
+	ck_assert_int_eq(detach_from(&p), -EPERM);
+	ck_assert_uint_eq(p.deletes, 1);
+	/* Nor does it say that what cannot be seen has gone. */
+	p = (struct pretender){ .look_error = -ENOBUFS };
+	ck_assert_int_eq(detach_from(&p), -ENOBUFS);
+	ck_assert_uint_eq(p.deletes, 0);
+}
+END_TEST
+
+/* Before it is looked for, and in between. */
+START_TEST (with_its_interface_it_is_gone) {
+	struct pretender p = { .look_error = -ENODEV };
+
+	ck_assert_int_eq(detach_from(&p), -ENOENT);
+	ck_assert_uint_eq(p.deletes, 0);
+	p = (struct pretender){ .delete_error = -ENODEV };
+	ck_assert_int_eq(detach_from(&p), -ENOENT);
+}
+END_TEST
+
 UNIT_MAIN("clsact", names_say_whose, when_a_filter_is_meant, a_filter_is_read,
-    what_is_no_filter, the_kernels_own_words)
+    what_is_no_filter, the_kernels_own_words, gone_is_what_is_not_to_be_seen,
+    a_refusal_is_told, with_its_interface_it_is_gone)
