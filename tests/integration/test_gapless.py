@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: ISC
 """Versions of a program take each other's place in the whole agent while
 what they are there for happens without pause: not one event is missed.
-The same with 50,000 packets: test_bpfd.py's test_update_misses_nothing."""
+The same with 50,000 packets: test_bpfd.py's test_update_misses_nothing; tc
+filters: test_clsact.py; what must be tried where LSM, fentry and kprobes are
+allowed: tests/vm."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from aegis import kernel, net, wait
-from aegis.artifact import Artifact
+from aegis.artifact import PROGS, Artifact
+from test_attach import LIBC
 
 VERSIONS = 6
 EVENTS = 256 * 1024  # as in progs/gapless.bpf.c
@@ -152,3 +156,68 @@ def test_every_event_is_seen(agent, tree, version, program):
     wait.until(lambda: counted(agent, last) >= made, "counted")
     print(f"{VERSIONS} versions: {made} events, {counted(agent, last)} "
           "times seen")
+
+
+# --- every kind that the kernel cannot swap in place ---
+
+# Lines of common/attach.def; those that no kernel that we know of refuses.
+# The others (LSM, fentry, kprobe and their likes): tests/vm.
+ANYWHERE = ("TP_BTF", "RAW_TP", "TRACEPOINT", "UPROBE", "URETPROBE",
+            "NETFILTER", "PERF_EVENT")
+
+
+@pytest.fixture
+def with_tracefs(make_agent, tree, nats, client):
+    """An agent on a machine that has tracefs mounted."""
+    assert client
+    agent = make_agent(tree.url, nats.url)
+    if not os.path.exists("/sys/kernel/tracing/events"):
+        agent.launcher = [
+            "unshare", "--mount", "sh", "-c",
+            "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$0\""]
+    return agent.start()
+
+
+def test_every_kind_sees_every_event(with_tracefs, tree, key, objects, cgroup,
+                                     session_dir, build_dir):
+    """All of them in one program: each event is seen by one version at
+    least.  A sampler has no events that it could miss: between two samples
+    lies no more time than a sampler that is not replaced needs for a few of
+    its own.  Here, and in a guest, where there are more kinds."""
+    agent, numbers = with_tracefs, iter(range(VERSIONS))
+    with open(os.path.join(PROGS, "gaps.json"), encoding="utf-8") as file:
+        entries = [e for e in json.load(file)
+                   if e["program"][len("gap_"):] in ANYWHERE + ("tick",)]
+
+    def version():
+        return Artifact(key, "it_gaps", objects["gaps"], entries,
+                        version=f"1.0.{next(numbers)}",
+                        parameters={"libc": LIBC},
+                        metadata={"carry_maps": ["gap_marks"]})
+    first = version()
+    tree.publish(first)
+    agent.wait_running(first)
+    [marks] = [number for number in agent.held()["map"]
+               if kernel.map_name(number) == "gap_marks"]
+    events = subprocess.Popen(
+        [os.path.join(build_dir, "tests/integration/gap_events"), str(marks),
+         os.path.join(session_dir, "gaps.o"), cgroup.path, *ANYWHERE],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert events.stdout.readline() == "going\n"
+        links = len(agent.held()["link"])
+        assert links == len(ANYWHERE) - 1 + os.sysconf("SC_NPROCESSORS_ONLN")
+        for _ in range(VERSIONS - 1):
+            old, last = agent.held()["link"], version()
+            tree.publish(last)
+            agent.wait_running(last)
+            wait.until(lambda: len(agent.held()["link"]) == links,
+                       "the old one's links are closed")
+            assert not agent.held()["link"] & old
+            assert marks in agent.held()["map"]
+    finally:
+        events.terminate()
+        said, _ = events.communicate(timeout=30)
+    print(said)
+    assert events.returncode == 0, said
+    assert said.count("GAP ") == len(ANYWHERE)
