@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "fetchd/complaints.h"
 
-#include <stdbool.h>
 #include <string.h>
-
-#include "common/log.h"
 
 static uint64_t
 fnv1a(uint64_t h, const void *data, size_t len)
@@ -35,10 +32,10 @@ is_known(const struct complaints *c, uint64_t h)
 	return false;
 }
 
-void
-complaints_entry(uint32_t index, const char *id, const char *error, void *ctx)
+bool
+complaints_add(
+    struct complaints *c, uint32_t index, const char *id, const char *error)
 {
-	struct complaints *c = ctx;
 	uint64_t h = UINT64_C(0xcbf29ce484222325);
 
 	/* An entry without a name is known by its place. */
@@ -49,23 +46,19 @@ complaints_entry(uint32_t index, const char *id, const char *error, void *ctx)
 	if (c->now_count < AEGIS_LIST_ENTRIES)
 		c->now[c->now_count++] = h;
 	if (is_known(c, h))
-		return;
+		return false;
 	if (c->lines == COMPLAINTS_LINES) {
 		c->unsaid++;
-		return;
+		return false;
 	}
 	c->lines++;
-	log_line(LOG_LEVEL_ERROR, id[0] != '\0' ? id : NULL, error,
-	    "entry %u of the registry's list is malformed and skipped", index);
+	return true;
 }
 
-void
+uint32_t
 complaints_end(struct complaints *c)
 {
-	if (c->unsaid > 0)
-		log_error("%u more entries of the registry's list are "
-			  "malformed and skipped",
-		    c->unsaid);
 	memcpy(c->known, c->now, c->now_count * sizeof(c->now[0]));
 	c->known_count = c->now_count;
+	return c->unsaid;
 }

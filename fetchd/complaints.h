@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Malformed entries, logged once: a list that changes every minute and
- * carries the same bad entry all day is one line in the log.
+ * Malformed entries, told once: a list that changes every minute and carries
+ * the same bad entry all day is one line in the log.  Decides, logs nothing.
  */
 #ifndef FETCHD_COMPLAINTS_H
 #define FETCHD_COMPLAINTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "common/cleanup.h"
 #include "common/limits.h"
 
 /* Lines that one list may bring; the rest is counted. */
@@ -25,11 +27,17 @@ struct complaints {
 /* A list begins. */
 void complaints_begin(struct complaints *c);
 
-/* An entry is malformed; CTX is the struct complaints. */
-void complaints_entry(
-    uint32_t index, const char *id, const char *error, void *ctx);
+/*
+ * Entry INDEX, called ID ("": it has no name), is malformed, as ERROR says.
+ * Is that worth a line: new since the list before, and there is room for one?
+ */
+bool complaints_add(struct complaints *c, uint32_t index, const char *id,
+    const char *error) _must_check_;
 
-/* It is over, and was a list (else the known ones stay the known ones). */
-void complaints_end(struct complaints *c);
+/*
+ * It is over, and was a list (else the known ones stay the known ones).
+ * Returns how many new ones had no room.
+ */
+uint32_t complaints_end(struct complaints *c);
 
 #endif

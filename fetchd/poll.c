@@ -220,11 +220,23 @@ send_if_new(struct poll *p, const struct reglist *list, struct outcome *o)
 	return 0;
 }
 
+static void
+complain(uint32_t index, const char *id, const char *error, void *ctx)
+{
+	struct poll *p = ctx;
+
+	if (complaints_add(&p->complaints, index, id, error))
+		log_line(LOG_LEVEL_ERROR, id[0] != '\0' ? id : NULL, error,
+		    "entry %u of the registry's list is malformed and skipped",
+		    index);
+}
+
 static int
 take_text(struct poll *p, const char *text, size_t len, struct outcome *o)
 {
 	struct reglist list;
 	struct digest now;
+	uint32_t more;
 	int r;
 
 	r = digest(&now, text, len);
@@ -235,11 +247,14 @@ take_text(struct poll *p, const char *text, size_t len, struct outcome *o)
 		return 0;
 	}
 	complaints_begin(&p->complaints);
-	r = reglist_parse(
-	    text, len, &list, complaints_entry, &p->complaints, o->error);
+	r = reglist_parse(text, len, &list, complain, p, o->error);
 	if (r < 0)
 		return r;
-	complaints_end(&p->complaints);
+	more = complaints_end(&p->complaints);
+	if (more > 0)
+		log_error("%u more entries of the registry's list are "
+			  "malformed and skipped",
+		    more);
 	r = send_if_new(p, &list, o);
 	if (r == 0) {
 		p->text = now;
