@@ -46,6 +46,46 @@ poll_list(void)
 
 	fleet_apply_list(&fleet, &list, now);
 	header.entry_count = 0;
+	run();
+}
+
+void
+poll_unchanged(unsigned int times)
+{
+	while (times-- > 0) {
+		fleet_list_unchanged(&fleet, now);
+		run();
+	}
+}
+
+void
+list_only(const char *id, const char *name, const char *version, int checksum)
+{
+	list_entry(id, name, version, checksum);
+	poll_list();
+}
+
+void
+list_and_load(
+    const char *id, const char *name, const char *version, int checksum)
+{
+	list_only(id, name, version, checksum);
+	ck_assert_int_eq(status_of(id), STATUS_LOADED);
+}
+
+void
+list_with(unsigned int digit)
+{
+	list_params(list_entry("a", "n", "1.0.0", 1), digit);
+	poll_list();
+}
+
+struct artifact *
+list_and_hold(unsigned int digit)
+{
+	shell_fails = true;
+	list_with(digit);
+	return newest();
 }
 
 /* ---- a shell that does all at once, or counts ---- */
@@ -120,6 +160,22 @@ run(void)
 	}
 }
 
+static void
+begin(const struct fleet_rules *rules)
+{
+	fleet_init(&fleet, rules, &state, boot_id);
+	fleet.can_fetch = fleet.can_verify = fleet.can_load = true;
+}
+
+void
+restart(void)
+{
+	struct fleet_rules rules = fleet.rules;
+
+	fleet_fini(&fleet);
+	begin(&rules);
+}
+
 void
 setup(void)
 {
@@ -134,8 +190,7 @@ setup(void)
 	};
 
 	state_init(&state);
-	fleet_init(&fleet, &rules, &state, boot_id);
-	fleet.can_fetch = fleet.can_verify = fleet.can_load = true;
+	begin(&rules);
 	memset(events, 0, sizeof(events));
 	rollback_status_count = loads = kills = samples = drops = 0;
 	shell_fails = false;
@@ -167,24 +222,6 @@ pass(int64_t ns)
 	run();
 }
 
-enum program_status
-status_of(const char *id)
-{
-	struct artifact *a = fleet_find_id(&fleet, id);
-
-	ck_assert_ptr_nonnull(a);
-	return a->status;
-}
-
-void
-list_and_load(const char *id, const char *name, const char *version, int sum)
-{
-	list_entry(id, name, version, sum);
-	poll_list();
-	run();
-	ck_assert_int_eq(status_of(id), STATUS_LOADED);
-}
-
 void
 sample(const char *id, uint64_t errors)
 {
@@ -192,6 +229,86 @@ sample(const char *id, uint64_t errors)
 		.packets_processed = UINT64_MAX,
 		.errors = errors };
 
-	fleet_sampled(&fleet, fleet_find_id(&fleet, id), &s, now);
+	fleet_sampled(&fleet, find(id), &s, now);
 	run();
+}
+
+void
+load_done(struct artifact *a, enum work_result result)
+{
+	shell_fails = false;
+	fleet_load_done(
+	    &fleet, a, result, result == WORK_OK ? "" : "cannot load", now);
+	run();
+}
+
+void
+let_go(struct artifact *a)
+{
+	fleet_unloaded(&fleet, a, now);
+	run();
+}
+
+void
+worker_died(enum proc_role role)
+{
+	fleet_worker_died(&fleet, role, "killed by signal 9", now);
+	run();
+}
+
+int
+roll_back(const char *id)
+{
+	const struct rollback_cause cause = { .reason = ROLLBACK_MANUAL };
+	int r = fleet_rollback(&fleet, id, &cause, now);
+
+	run();
+	return r;
+}
+
+int
+unload(const char *id)
+{
+	int r = fleet_unload(&fleet, id, now);
+
+	run();
+	return r;
+}
+
+int
+pardon(const char *id)
+{
+	int r = fleet_pardon(&fleet, id, now);
+
+	run();
+	return r;
+}
+
+/* ---- what there is ---- */
+
+struct artifact *
+find(const char *id)
+{
+	return fleet_find_id(&fleet, id);
+}
+
+enum program_status
+status_of(const char *id)
+{
+	struct artifact *a = find(id);
+
+	ck_assert_ptr_nonnull(a);
+	return a->status;
+}
+
+struct artifact *
+newest(void)
+{
+	return TAILQ_LAST(&fleet.artifacts, artifact_list);
+}
+
+int64_t
+due_in(void)
+{
+	return fleet_next_deadline(&fleet, now) - now.boot_ns;
 }

@@ -9,13 +9,24 @@
 
 /* ---- rollback ---- */
 
+/* The only one there was, and it was told. */
+static void
+rollback_has_completed(void)
+{
+	ck_assert_uint_eq(rollback_status_count, 3);
+	ck_assert_int_eq(rollback_statuses[0], ROLLBACK_INITIATED);
+	ck_assert_int_eq(rollback_statuses[1], ROLLBACK_IN_PROGRESS);
+	ck_assert_int_eq(rollback_statuses[2], ROLLBACK_COMPLETED);
+	ck_assert_uint_eq(state.rollback_count, 1);
+	ck_assert_uint_eq(state.rollbacks[0].status, ROLLBACK_COMPLETED);
+	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 1);
+}
+
 START_TEST (a_breach_that_holds_over_the_delay_rolls_back) {
-	setup();
 	list_and_load("a", "n", "1.0.0", 1);
 	sample("a", 11);
 	ck_assert_int_eq(status_of("a"), STATUS_RUNNING);
-	ck_assert_int_eq(
-	    fleet_next_deadline(&fleet, now), now.boot_ns + 5 * SEC);
+	ck_assert_int_eq(due_in(), 5 * SEC);
 	samples = 0;
 	pass(5 * SEC);
 	ck_assert_uint_eq(samples, 1); /* it is looked at again, */
@@ -23,24 +34,16 @@ START_TEST (a_breach_that_holds_over_the_delay_rolls_back) {
 	ck_assert_uint_eq(samples, 1); /* once */
 	sample("a", 11);
 	ck_assert_int_eq(status_of("a"), STATUS_ROLLED_BACK);
-	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 1);
-	ck_assert_uint_eq(rollback_status_count, 3);
-	ck_assert_int_eq(rollback_statuses[0], ROLLBACK_INITIATED);
-	ck_assert_int_eq(rollback_statuses[1], ROLLBACK_IN_PROGRESS);
-	ck_assert_int_eq(rollback_statuses[2], ROLLBACK_COMPLETED);
+	rollback_has_completed();
 	ck_assert_uint_eq(state.rollbacks[0].threshold, THRESHOLD_MAX_ERRORS);
 	ck_assert(state.rollbacks[0].value == 11);
-	list_entry("a", "n", "1.0.0", 1);
-	poll_list();
-	run();
+	list_only("a", "n", "1.0.0", 1);
 	ck_assert_uint_eq(loads, 1);
-	teardown();
 }
 END_TEST
 
 /* Neither starts the delay anew, cuts it short, nor is measured by it. */
 START_TEST (clock_steps_do_not_move_a_rollback) {
-	setup();
 	list_and_load("a", "n", "1.0.0", 1);
 	sample("a", 11);
 	now.wall_ns += 86400 * SEC;
@@ -51,74 +54,51 @@ START_TEST (clock_steps_do_not_move_a_rollback) {
 	pass(1 * SEC);
 	sample("a", 11);
 	ck_assert_int_eq(status_of("a"), STATUS_ROLLED_BACK);
-	teardown();
 }
 END_TEST
 
 /* What is on its way out already is not rolled back as well. */
 START_TEST (a_breach_during_an_unload_changes_nothing) {
-	setup();
 	fleet.rules.rollback_delay_ns = 0;
 	list_and_load("a", "n", "1.0.0", 1);
 	unload_at_once = false;
-	ck_assert_int_eq(fleet_unload(&fleet, "a", now), 0);
-	run();
+	ck_assert_int_eq(unload("a"), 0);
 	ck_assert_int_eq(status_of("a"), STATUS_UNLOADING);
 	sample("a", 11);
-	run();
-	ck_assert_int_eq(
-	    fleet_rollback(&fleet, "a",
-		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
-	    -EALREADY);
-	fleet_unloaded(&fleet, fleet_find_id(&fleet, "a"), now);
-	run();
+	ck_assert_int_eq(roll_back("a"), -EALREADY);
+	let_go(find("a"));
 	ck_assert_int_eq(status_of("a"), STATUS_UNLOADED);
 	ck_assert_uint_eq(rollback_status_count, 0);
 	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 0);
-	teardown();
 }
 END_TEST
 
 START_TEST (a_breach_in_probation_restores_the_previous_version) {
-	setup();
 	fleet.rules.rollback_delay_ns = 0;
 	list_and_load("a", "n", "1.0.0", 1);
 	pass(1 * SEC);
 	list_and_load("b", "n", "1.1.0", 2);
 	sample("b", 11);
-	run();
 	ck_assert_int_eq(status_of("b"), STATUS_ROLLED_BACK);
 	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
 	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
 	ck_assert_uint_eq(state.rollbacks[0].threshold, THRESHOLD_MAX_ERRORS);
-	teardown();
 }
 END_TEST
 
 START_TEST (rollback_is_complete_only_when_the_kernel_let_go) {
-	setup();
 	list_and_load("a", "n", "1.0.0", 1);
 	unload_at_once = false;
-	ck_assert_int_eq(
-	    fleet_rollback(&fleet, "a",
-		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
-	    0);
-	run();
+	ck_assert_int_eq(roll_back("a"), 0);
 	ck_assert_int_eq(status_of("a"), STATUS_UNLOADING);
 	ck_assert_uint_eq(rollback_status_count, 2);
-	ck_assert_int_eq(
-	    fleet_rollback(&fleet, "a",
-		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
-	    -EALREADY);
-	fleet_unloaded(&fleet, fleet_find_id(&fleet, "a"), now);
-	run();
+	ck_assert_int_eq(roll_back("a"), -EALREADY);
+	let_go(find("a"));
 	ck_assert_int_eq(rollback_statuses[2], ROLLBACK_COMPLETED);
-	teardown();
 }
 END_TEST
 
 START_TEST (rollback_in_probation_restores_the_previous_version) {
-	setup();
 	list_and_load("a", "n", "1.0.0", 1);
 	pass(1 * SEC);
 	list_and_load("b", "n", "1.1.0", 2);
@@ -133,69 +113,47 @@ START_TEST (rollback_in_probation_restores_the_previous_version) {
 	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
 	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
 	/* Its old TTL goes on, and the list does not take it away. */
-	ck_assert_int_eq(
-	    fleet_next_deadline(&fleet, now), now.boot_ns + 58 * SEC);
-	list_entry("b", "n", "1.1.0", 2);
-	poll_list();
-	list_entry("b", "n", "1.1.0", 2);
-	poll_list();
-	list_entry("b", "n", "1.1.0", 2);
-	poll_list();
-	run();
+	ck_assert_int_eq(due_in(), 58 * SEC);
+	list_only("b", "n", "1.1.0", 2);
+	list_only("b", "n", "1.1.0", 2);
+	list_only("b", "n", "1.1.0", 2);
 	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
 	ck_assert_int_eq(status_of("b"), STATUS_ROLLED_BACK);
-	teardown();
 }
 END_TEST
 
 START_TEST (a_restore_that_fails_still_takes_the_bad_one_out) {
-	setup();
 	list_and_load("a", "n", "1.0.0", 1);
 	list_and_load("b", "n", "1.1.0", 2);
 	load_result = WORK_TRANSIENT;
-	ck_assert_int_eq(
-	    fleet_rollback(&fleet, "b",
-		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
-	    0);
-	run();
+	ck_assert_int_eq(roll_back("b"), 0);
 	ck_assert_int_eq(status_of("b"), STATUS_ROLLED_BACK);
 	ck_assert_int_eq(status_of("a"), STATUS_FAILED);
 	ck_assert_uint_eq(fleet_loaded_count(&fleet), 0);
-	teardown();
 }
 END_TEST
 
 START_TEST (after_probation_there_is_nothing_to_restore) {
-	setup();
 	fleet.rules.default_ttl_sec = 3600;
 	list_and_load("a", "n", "1.0.0", 1);
 	list_and_load("b", "n", "1.1.0", 2);
 	pass(300 * SEC);
-	ck_assert_ptr_null(fleet_find_id(&fleet, "a"));
-	ck_assert_int_eq(
-	    fleet_rollback(&fleet, "b",
-		&(struct rollback_cause){ .reason = ROLLBACK_MANUAL }, now),
-	    0);
-	run();
+	ck_assert_ptr_null(find("a"));
+	ck_assert_int_eq(roll_back("b"), 0);
 	ck_assert_uint_eq(fleet_loaded_count(&fleet), 0);
-	teardown();
 }
 END_TEST
 
 START_TEST (signed_limits_tighten_and_never_loosen) {
-	setup();
 	verified.limits.max_errors = 3;
 	verified.limits.max_violations = 1000;
 	list_and_load("a", "n", "1.0.0", 1);
-	ck_assert(fleet_find_id(&fleet, "a")->limits.max_errors == 3);
-	ck_assert(fleet_find_id(&fleet, "a")->limits.max_violations == 100);
-	teardown();
+	ck_assert(find("a")->limits.max_errors == 3);
+	ck_assert(find("a")->limits.max_violations == 100);
 }
 END_TEST
 
 /* ---- what comes in between ---- */
-
-static const struct rollback_cause by_hand = { .reason = ROLLBACK_MANUAL };
 
 /* V1 was replaced by V2, in whose place bpfd loads V3 when V2 is rolled
  * back: the restore of V1 waits. */
@@ -207,88 +165,57 @@ roll_back_while_a_newer_one_loads(void)
 	list_and_load("v1", "n", "1.0.0", 1);
 	list_and_load("v2", "n", "1.1.0", 2);
 	shell_fails = true;
-	list_entry("v3", "n", "1.2.0", 3);
-	poll_list();
-	run();
-	newer = fleet_find_id(&fleet, "v3");
+	list_only("v3", "n", "1.2.0", 3);
+	newer = find("v3");
 	ck_assert_int_eq(newer->status, STATUS_LOADING);
-	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
-	run();
-	ck_assert(fleet_find_id(&fleet, "v1")->restoring);
+	ck_assert_int_eq(roll_back("v2"), 0);
+	ck_assert(find("v1")->restoring);
 	ck_assert_int_eq(status_of("v2"), STATUS_LOADED);
 	ck_assert_uint_eq(rollback_status_count, 2);
 	shell_fails = false;
 	return newer;
 }
 
-static void
-rollback_has_completed(void)
-{
-	ck_assert_uint_eq(rollback_status_count, 3);
-	ck_assert_int_eq(rollback_statuses[0], ROLLBACK_INITIATED);
-	ck_assert_int_eq(rollback_statuses[1], ROLLBACK_IN_PROGRESS);
-	ck_assert_int_eq(rollback_statuses[2], ROLLBACK_COMPLETED);
-	ck_assert_uint_eq(state.rollback_count, 1);
-	ck_assert_uint_eq(state.rollbacks[0].status, ROLLBACK_COMPLETED);
-	ck_assert_uint_eq(events[EVENT_PROGRAM_ROLLED_BACK], 1);
-}
-
 START_TEST (a_newer_one_that_loads_meanwhile_ends_the_bad_one) {
-	struct artifact *newer;
+	struct artifact *newer = roll_back_while_a_newer_one_loads();
 
-	setup();
-	newer = roll_back_while_a_newer_one_loads();
-	fleet_load_done(&fleet, newer, WORK_OK, "", now);
-	run();
+	load_done(newer, WORK_OK);
 	ck_assert_int_eq(status_of("v3"), STATUS_LOADED);
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
 	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
 	rollback_has_completed();
 	ck_assert_str_eq(state.rollbacks[0].restored_version, "");
 	/* It is not loaded again, and the last good one is kept still. */
-	list_entry("v2", "n", "1.1.0", 2);
-	poll_list();
-	run();
+	list_only("v2", "n", "1.1.0", 2);
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
-	ck_assert_int_eq(fleet_rollback(&fleet, "v3", &by_hand, now), 0);
-	run();
+	ck_assert_int_eq(roll_back("v3"), 0);
 	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
 	ck_assert_str_eq(state.rollbacks[1].restored_version, "1.0.0");
 	ck_assert_uint_eq(state.rollbacks[1].status, ROLLBACK_COMPLETED);
-	teardown();
 }
 END_TEST
 
 START_TEST (a_newer_one_that_fails_meanwhile_changes_nothing) {
-	struct artifact *newer;
+	struct artifact *newer = roll_back_while_a_newer_one_loads();
 
-	setup();
-	newer = roll_back_while_a_newer_one_loads();
-	fleet_load_done(&fleet, newer, WORK_REFUSED, "no", now);
-	run();
+	load_done(newer, WORK_REFUSED);
 	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
 	rollback_has_completed();
 	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
-	teardown();
 }
 END_TEST
 
 /* The list has gone back to V1 before V3 is there. */
 START_TEST (what_is_listed_again_meanwhile_comes_back) {
-	struct artifact *newer;
+	struct artifact *newer = roll_back_while_a_newer_one_loads();
 
-	setup();
-	newer = roll_back_while_a_newer_one_loads();
-	list_entry("v1", "n", "1.0.0", 1);
-	poll_list();
-	fleet_load_done(&fleet, newer, WORK_OK, "", now);
-	run();
+	list_only("v1", "n", "1.0.0", 1);
+	load_done(newer, WORK_OK);
 	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
 	ck_assert_int_eq(status_of("v3"), STATUS_UNLOADED);
 	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
 	rollback_has_completed();
-	teardown();
 }
 END_TEST
 
@@ -296,19 +223,15 @@ END_TEST
 START_TEST (other_parameters_that_load_meanwhile_go_too) {
 	struct artifact *newer;
 
-	setup();
 	list_and_load("v1", "n", "1.0.0", 1);
 	list_params(list_entry("v2", "n", "1.1.0", 2), 1);
 	poll_list();
-	run();
 	shell_fails = true;
 	list_params(list_entry("v2", "n", "1.1.0", 2), 2);
 	poll_list();
-	run();
-	newer = TAILQ_LAST(&fleet.artifacts, artifact_list);
+	newer = newest();
 	newer->load_anew = true; /* bpfd cannot change them in place */
-	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
-	run();
+	ck_assert_int_eq(roll_back("v2"), 0);
 	shell_fails = false;
 	fleet_load_done(&fleet, newer, WORK_OK, "", now);
 	/* Without a gap: until V1 is there it stays. */
@@ -322,9 +245,7 @@ START_TEST (other_parameters_that_load_meanwhile_go_too) {
 	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
 	list_params(list_entry("v2", "n", "1.1.0", 2), 3);
 	poll_list();
-	run();
 	ck_assert_int_eq(status_of("v1"), STATUS_LOADED);
-	teardown();
 }
 END_TEST
 
@@ -332,58 +253,48 @@ END_TEST
 START_TEST (a_restore_that_expires_still_takes_the_bad_one_out) {
 	struct artifact *newer;
 
-	setup();
 	fleet.rules.default_ttl_sec = 3600;
 	newer = roll_back_while_a_newer_one_loads();
-	fleet_find_id(&fleet, "v1")->ttl_sec = 30;
+	find("v1")->ttl_sec = 30;
 	pass(30 * SEC);
 	ck_assert_int_eq(status_of("v1"), STATUS_EXPIRED);
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
 	rollback_has_completed();
-	fleet_load_done(&fleet, newer, WORK_OK, "", now);
-	run();
+	load_done(newer, WORK_OK);
 	ck_assert_int_eq(status_of("v3"), STATUS_LOADED);
-	teardown();
 }
 END_TEST
 
 START_TEST (a_bad_one_that_is_withdrawn_has_been_rolled_back) {
-	setup();
 	list_and_load("v1", "n", "1.0.0", 1);
 	list_and_load("v2", "n", "1.1.0", 2);
 	shell_fails = true;
-	ck_assert_int_eq(fleet_rollback(&fleet, "v2", &by_hand, now), 0);
-	run();
+	ck_assert_int_eq(roll_back("v2"), 0);
 	poll_list();
 	poll_list();
-	run();
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
 	rollback_has_completed();
-	teardown();
 }
 END_TEST
 
 START_TEST (a_shutdown_finishes_a_rollback) {
-	struct artifact *newer;
+	struct artifact *newer = roll_back_while_a_newer_one_loads();
 
-	setup();
-	newer = roll_back_while_a_newer_one_loads();
 	fleet_stop(&fleet, now);
 	run();
 	ck_assert_int_eq(status_of("v2"), STATUS_ROLLED_BACK);
 	rollback_has_completed();
 	/* What bpfd is at is waited for, and goes at once. */
 	ck_assert(!fleet_is_empty(&fleet));
-	fleet_load_done(&fleet, newer, WORK_OK, "", now);
-	run();
+	load_done(newer, WORK_OK);
 	ck_assert_int_eq(newer->status, STATUS_UNLOADED);
 	ck_assert_int_eq(newer->unload_reason, UNLOAD_SHUTDOWN);
 	ck_assert(fleet_is_empty(&fleet));
-	teardown();
 }
 END_TEST
 
-UNIT_MAIN("fleet_rollback", a_breach_that_holds_over_the_delay_rolls_back,
+UNIT_FIXTURE_MAIN("fleet_rollback", setup, teardown,
+    a_breach_that_holds_over_the_delay_rolls_back,
     clock_steps_do_not_move_a_rollback,
     a_breach_during_an_unload_changes_nothing,
     a_breach_in_probation_restores_the_previous_version,
