@@ -123,14 +123,20 @@ handle_message(struct imsg *m, void *ctx)
 	return r;
 }
 
+/* Only bpfd detaches filters: without it, they would be left. */
+static bool
+is_of_use(const struct worker_proc *w)
+{
+	return !w->agent->stopping ||
+	    (w->role == PROC_BPF && w->agent->filters.count > 0);
+}
+
 static void
 schedule_restart(struct worker_proc *w)
 {
 	int64_t up = clock_boot_ns() - w->since_boot_ns;
 
-	/* Only bpfd detaches filters: without it, they would be left. */
-	if (w->agent->stopping &&
-	    (w->role != PROC_BPF || w->agent->filters.count == 0)) {
+	if (!is_of_use(w)) {
 		set_state(w, WORKER_OFF);
 		return;
 	}
@@ -229,10 +235,39 @@ start(struct worker_proc *w)
 	w->fault[0] = '\0';
 	arm(w, START_LIMIT_SEC * NSEC_PER_SEC);
 	r = spawn_start(w->agent->spawn, w->role, sv[1]);
+	w->spawned = r == 0;
 	if (r == 0)
 		r = configure(w);
 	if (r < 0)
 		proc_kill(w->agent, w->role, strerror(-r));
+}
+
+/*
+ * Start W now, or as soon as the process before has ended: its channel closes
+ * earlier, and much earlier on a machine that is busy.
+ */
+static void
+start_when_free(struct worker_proc *w)
+{
+	if (!w->spawned) {
+		start(w);
+		return;
+	}
+	set_state(w, WORKER_WAITING);
+	w->ending = true;
+	arm(w, END_LIMIT);
+}
+
+/* The spawner says that there is no process any more, or never was. */
+static void
+ended(struct worker_proc *w)
+{
+	bool awaited = w->ending;
+
+	w->pid = 0;
+	w->spawned = w->ending = false;
+	if (awaited && w->state == WORKER_WAITING && is_of_use(w))
+		start(w);
 }
 
 static void
@@ -267,7 +302,7 @@ handle_timer(evutil_socket_t fd, short what, void *arg)
 			arm(w, RESTART_FIRST);
 			break;
 		}
-		start(w);
+		start_when_free(w);
 		break;
 	case WORKER_STARTING:
 		proc_kill(w->agent, w->role, "was not ready in time");
@@ -318,7 +353,7 @@ proc_start(struct agent *agent, enum proc_role role)
 	    w->ending || agent->stopping || !is_wanted(agent, role))
 		return;
 	(void)event_del(w->timer);
-	start(w);
+	start_when_free(w);
 }
 
 void
@@ -363,7 +398,7 @@ proc_restart(struct agent *agent, enum proc_role role)
 	w->channel = NULL;
 	set_state(w, WORKER_WAITING);
 	/* The new one starts when the spawner says that the old one ended. */
-	w->ending = w->pid != 0;
+	w->ending = w->spawned;
 	arm(w, w->ending ? END_LIMIT : RESTART_FIRST);
 	if (peers[role]->died != NULL)
 		peers[role]->died(agent, "restarted with a new configuration");
@@ -442,6 +477,7 @@ proc_handle_started(
 	}
 	/* The channel's other end is closed, too: that ends in lost(). */
 	str_copy_cut(w->fault, sizeof(w->fault), started->text);
+	ended(w);
 }
 
 static void
@@ -465,16 +501,10 @@ proc_handle_exited(struct agent *agent, const struct msg_spawn_exited *exited)
 	char how[AEGIS_TEXT_SIZE];
 
 	describe_exit(exited->wait_status, how, sizeof(how));
-	if (w->pid == exited->pid)
-		w->pid = 0;
 	str_copy_cut(w->last_exit, sizeof(w->last_exit), how);
 	agent->snapshot_dirty = true;
 	if (!agent->stopping)
 		log_info("worker %s, pid %d: %s", proc_name(w->role),
 		    (int)exited->pid, how);
-	if (w->ending && w->pid == 0) {
-		w->ending = false;
-		if (!agent->stopping && w->state == WORKER_WAITING)
-			start(w);
-	}
+	ended(w);
 }

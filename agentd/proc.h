@@ -31,6 +31,7 @@ struct worker_proc {
 	struct imsg_channel *channel; /* NULL: none */
 	int32_t pid;                  /* 0: not known to run */
 	uint32_t restarts;
+	bool spawned;            /* asked for, and not known to have ended */
 	bool ending;             /* WAITING for the old process to end */
 	unsigned int failures;   /* in succession, for the back-off */
 	int64_t since_boot_ns;   /* of the state */
