@@ -65,7 +65,8 @@ struct artifact {
 	bool evicted; /* waits for a free place */
 	bool restoring; /* loads to bring back what its predecessor replaced */
 	bool load_anew; /* its parameters cannot be changed in place */
-	bool half_changed; /* a bpfd died while it wrote them */
+	bool half_changed;   /* a bpfd died while it wrote them */
+	bool params_unknown; /* its maps may have some of another's */
 
 	/* Replacement: handles, since either may be gone. */
 	uint64_t predecessor; /* runs until this one is loaded; 0: none */

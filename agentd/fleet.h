@@ -168,6 +168,10 @@ struct artifact *fleet_runs_already(struct fleet *f, const struct artifact *a);
 void fleet_params_changed(
     struct fleet *f, struct artifact *a, struct artifact *p, struct moment now);
 
+/* Some of A's are in force, and not to be taken back: what runs must be
+ * replaced, also should the old ones be listed again. */
+void fleet_params_mixed(struct fleet *f, struct artifact *a);
+
 /* They cannot be, or P is gone: A is loaded like any other. */
 void fleet_load_anew(struct fleet *f, struct artifact *a, struct moment now);
 
@@ -246,7 +250,9 @@ struct handover_artifact;
 /* Begin nothing new but what is needed to finish what has begun. */
 void fleet_settle(struct fleet *f);
 /* Is nothing half done? */
-bool fleet_is_settled(const struct fleet *f);
+bool fleet_is_settled(struct fleet *f);
+/* It is too late to settle: what bpfd is at will not be known. */
+void fleet_settle_late(struct fleet *f);
 
 /* A as the record has it, but for descriptors; false: it has no place there. */
 bool fleet_describe(const struct artifact *a, struct handover_artifact *h);

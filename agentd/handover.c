@@ -240,6 +240,7 @@ handover_finish(struct agent *agent)
 
 	agent->handing_over = false;
 	agent->exit_status = HANDOVER_EXIT_STATUS;
+	fleet_settle_late(&agent->fleet);
 	r = give_all(&g);
 	if (r == 0) {
 		log_info(

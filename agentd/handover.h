@@ -56,6 +56,8 @@ enum handover_flags {
 	HANDOVER_LISTED = 1 << 0,
 	HANDOVER_EVICTED = 1 << 1,
 	HANDOVER_PACKETS = 1 << 2, /* has_packet_counter */
+	/* A change of them was not finished: it must be replaced. */
+	HANDOVER_PARAMS_UNKNOWN = 1 << 3,
 };
 
 struct handover_artifact {

@@ -277,7 +277,7 @@ loaded(struct fleet *f, struct artifact *a, struct moment now)
 	f->loads_ok++;
 	a->crashes = 0;
 	a->evicted = false;
-	a->load_anew = a->half_changed = false;
+	a->load_anew = a->half_changed = a->params_unknown = false;
 	a->loaded_boot_ns = now.boot_ns;
 	a->loaded_wall_ns = now.wall_ns;
 	a->load_order = ++f->next_load_order;
@@ -371,6 +371,7 @@ fleet_worker_died(
 	enum program_status stage = stage_of(role);
 	struct artifact *a, *next;
 	char text[AEGIS_TEXT_SIZE];
+	struct artifact *running;
 	bool changing;
 
 	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
@@ -385,9 +386,11 @@ fleet_worker_died(
 		fleet_enter_stage(a, stage);
 		a->crashes++;
 		/* What was half changed is taken back first. */
-		changing =
-		    stage == STATUS_LOADING && fleet_runs_already(f, a) != NULL;
-		a->half_changed = a->half_changed || changing;
+		running =
+		    stage == STATUS_LOADING ? fleet_runs_already(f, a) : NULL;
+		changing = running != NULL;
+		if (changing)
+			a->half_changed = running->params_unknown = true;
 		if ((a->timed_out && !changing) ||
 		    a->crashes >= CRASHES_UNTIL_REFUSED) {
 			(void)snprintf(text, sizeof(text),

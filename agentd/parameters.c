@@ -7,6 +7,10 @@
  * running one, and the newcomer that is to take its place.  If the running
  * program's maps could be changed, the two exchange what the registry said
  * of them, and the newcomer goes.
+ *
+ * A bpfd that dies over it may have written some: the next one takes them
+ * back.  Until then, or for good where that cannot be, what runs stands for no
+ * parameters at all, not even its own: whatever is listed replaces it.
  */
 #include <string.h>
 
@@ -138,7 +142,8 @@ fleet_runs_already(struct fleet *f, const struct artifact *a)
 
 	if (p == NULL || !artifact_is_loaded(p) || p->rolling_back ||
 	    a->restoring || a->load_anew || !a->listing.has_sha256 ||
-	    !p->listing.has_sha256 || !fleet_is_same_content(a, p))
+	    !p->listing.has_sha256 || (p->params_unknown && !a->half_changed) ||
+	    !fleet_is_same_content(a, p))
 		return NULL;
 	return p;
 }
@@ -177,13 +182,27 @@ fleet_params_changed(
 }
 
 void
+fleet_params_mixed(struct fleet *f, struct artifact *a)
+{
+	struct artifact *p = fleet_find(f, a->predecessor);
+
+	a->half_changed = false;
+	if (p != NULL && fleet_is_same_content(a, p))
+		p->params_unknown = true;
+}
+
+void
 fleet_load_anew(struct fleet *f, struct artifact *a, struct moment now)
 {
+	struct artifact *p = fleet_find(f, a->predecessor);
 	const struct state_artifact *s = state_artifact_find(
 	    f->state, a->listing.artifact_id, a->listing.sha256);
 
 	fleet_enter_stage(a, STATUS_LOADING);
 	a->load_anew = true;
+	/* What was half written has been taken back. */
+	if (a->half_changed && p != NULL && fleet_is_same_content(a, p))
+		p->params_unknown = false;
 	a->half_changed = false;
 	/* What ran may have been rolled back meanwhile: then so is this. */
 	if (s != NULL &&

@@ -127,7 +127,8 @@ send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 		    ch, a->handle, &plan, copy_fd(a->custody->plan));
 	if (r == 0)
 		r = send_old_links(agent, ch, a, &start.old_links);
-	if (r == 0 && a->restoring && custody_is_kept(a->custody)) {
+	if (r == 0 && a->restoring && !a->params_unknown &&
+	    custody_is_kept(a->custody)) {
 		r = send_kept(ch, a);
 	} else if (r == 0) {
 		/* Kept, but listed anew and verified anew: loaded anew. */

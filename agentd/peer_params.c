@@ -43,13 +43,15 @@ peer_params_handle_done(struct imsg *m, void *ctx)
 		fleet_params_changed(f, a, p, moment_now());
 		return 0;
 	}
-	if (done->mixed)
+	if (done->mixed) {
 		log_line(LOG_LEVEL_ERROR, a->listing.artifact_id, done->error,
 		    "some of the new parameters are in force, not all, until "
 		    "the program is replaced");
-	else if (p != NULL)
+		fleet_params_mixed(f, a);
+	} else if (p != NULL) {
 		log_line(LOG_LEVEL_INFO, a->listing.artifact_id, done->error,
 		    "parameters cannot be changed in place: loading anew");
+	}
 	fleet_load_anew(f, a, moment_now());
 	return 0;
 }

@@ -34,7 +34,9 @@ find_entry(
 	struct artifact *a;
 
 	TAILQ_FOREACH_REVERSE(a, &f->artifacts, artifact_list, entry)
-	if (same_content(a, e) && same_params(a, e, params))
+	/* One that stands for no parameters at all: see parameters.c. */
+	if (same_content(a, e) && same_params(a, e, params) &&
+	    !a->params_unknown)
 		return a;
 	return NULL;
 }

@@ -213,7 +213,9 @@ hand_out_load(struct fleet *f, struct moment now)
 	/* Bringing something back goes before everything new. */
 	TAILQ_FOREACH (a, &f->artifacts, entry)
 		if (is_due(a, STATUS_LOADING, now) &&
-		    (a->restoring || !f->settling) &&
+		    (!f->settling || a->restoring ||
+			(a->half_changed &&
+			    fleet_runs_already(f, a) != NULL)) &&
 		    !fleet_waits_for_end(f, a) &&
 		    (due == NULL || (a->restoring && !due->restoring)))
 			due = a;

@@ -15,15 +15,32 @@ fleet_settle(struct fleet *f)
 }
 
 bool
-fleet_is_settled(const struct fleet *f)
+fleet_is_settled(struct fleet *f)
 {
-	const struct artifact *a;
+	struct artifact *a;
 
-	TAILQ_FOREACH (a, &f->artifacts, entry)
+	TAILQ_FOREACH (a, &f->artifacts, entry) {
 		if (a->status == STATUS_UNLOADING || a->rolling_back ||
 		    a->restoring || (a->status == STATUS_LOADING && a->working))
 			return false;
+		/* The next bpfd takes it back. */
+		if (a->status == STATUS_LOADING && a->half_changed &&
+		    fleet_runs_already(f, a) != NULL)
+			return false;
+	}
 	return true;
+}
+
+void
+fleet_settle_late(struct fleet *f)
+{
+	struct artifact *a, *p;
+
+	TAILQ_FOREACH (a, &f->artifacts, entry) {
+		p = fleet_runs_already(f, a);
+		if (a->status == STATUS_LOADING && a->working && p != NULL)
+			p->params_unknown = true;
+	}
 }
 
 bool
@@ -52,7 +69,8 @@ fleet_describe(const struct artifact *a, struct handover_artifact *h)
 	h->missing_polls = a->missing_polls;
 	h->flags = (a->listed ? HANDOVER_LISTED : 0u) |
 	    (a->evicted ? HANDOVER_EVICTED : 0u) |
-	    (a->has_packet_counter ? HANDOVER_PACKETS : 0u);
+	    (a->has_packet_counter ? HANDOVER_PACKETS : 0u) |
+	    (a->params_unknown ? HANDOVER_PARAMS_UNKNOWN : 0u);
 	return true;
 }
 
@@ -86,6 +104,7 @@ fleet_adopt(struct fleet *f, const struct handover_artifact *h,
 	a->listed = h->flags & HANDOVER_LISTED;
 	a->evicted = h->flags & HANDOVER_EVICTED;
 	a->has_packet_counter = h->flags & HANDOVER_PACKETS;
+	a->params_unknown = h->flags & HANDOVER_PARAMS_UNKNOWN;
 	a->missing_polls = h->missing_polls;
 	a->status = (enum program_status)h->status;
 	a->unload_reason = (enum unload_reason)h->unload_reason;

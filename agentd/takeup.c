@@ -254,6 +254,10 @@ adopt(struct takeup *t, uint32_t i)
 	a->custody = c;
 	if (!artifact_is_loaded(a))
 		return false;
+	if (a->params_unknown)
+		log_line(LOG_LEVEL_WARN, h->listing.artifact_id, NULL,
+		    "its parameters were being changed when the agent before "
+		    "ended: it is replaced when it is listed");
 	log_line(LOG_LEVEL_INFO, h->listing.artifact_id, NULL,
 	    "taken up from the agent before, version %s", h->listing.version);
 	return true;

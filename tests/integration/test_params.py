@@ -10,6 +10,7 @@ import pytest
 
 from aegis import kernel, wait
 from aegis.artifact import Artifact
+from aegis.manager import Manager
 
 
 @pytest.fixture
@@ -191,6 +192,40 @@ def test_a_loader_that_dies_over_it(make_agent, tree, nats,
     agent.wait_status("it-params", "running")
     assert [number_at(agent, "it_hash", i) for i in (1, 2, 3)] == [
         11, None, 30]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_a_restart_over_it(make_agent, tree, nats, with_parameters, dies):
+    """The agent is restarted while bpfd is at the change.  If bpfd dies, the
+    next one takes it back before the program is handed over; if it answers
+    no more, the next agent knows, and replaces the program."""
+    manager = Manager()
+    agent = make_agent(tree.url, nats.url, log_level="debug")
+    agent.manager = manager
+    try:
+        agent.start()
+        tree.publish(with_parameters(it_hash={"1": 10, "2": 20}))
+        agent.wait_status("it-params", "running")
+        bpfd = agent.workers()["bpfd"]
+        os.kill(bpfd, signal.SIGSTOP)
+        change(agent, tree, with_parameters(it_hash={"1": 11, "3": 30}),
+               msg="signature holds")
+        agent.signal(signal.SIGUSR1)
+        agent.wait_log(msg="stay attached")
+        if dies:
+            os.kill(bpfd, signal.SIGKILL)
+            agent.wait_log(msg="cannot be changed in place", error="died")
+        assert agent.process.wait(15) == 75
+        agent.wait_log(msg="handed 1 programs over")
+        agent.forget_log()
+        agent.start()
+        agent.wait_log(msg="taken up from the agent before")
+        assert bool(agent.log(msg="were being changed")) != dies
+        wait.until(lambda: [number_at(agent, "it_hash", i)
+                            for i in (1, 2, 3)] == [11, None, 30],
+                   "the new parameters are in force", 20)
+    finally:
+        manager.close()
 
 
 def test_unloaded_by_its_time_meanwhile(agent, tree, with_parameters):

@@ -242,6 +242,148 @@ START_TEST (a_dead_loader_has_it_taken_back_before_it_is_refused) {
 }
 END_TEST
 
+/* ---- a loader that dies over a change ---- */
+
+/* The second parameters, over which bpfd dies. */
+static struct artifact *
+die_over_a_change(void)
+{
+	list_with(1);
+	shell_fails = true;
+	list_with(2);
+	fleet.can_load = false;
+	fleet_worker_died(&fleet, PROC_BPF, "killed by signal 9", now);
+	run();
+	ck_assert(fleet_find_id(&fleet, "a")->params_unknown);
+	return TAILQ_LAST(&fleet.artifacts, artifact_list);
+}
+
+static void
+bpfd_is_back(void)
+{
+	fleet.can_load = true;
+	fleet_tick(&fleet, now);
+	run();
+}
+
+START_TEST (a_restart_waits_until_it_is_taken_back) {
+	struct handover_artifact h;
+	struct artifact *a = die_over_a_change();
+
+	fleet_settle(&fleet);
+	ck_assert(!fleet_is_settled(&fleet));
+	bpfd_is_back();
+	ck_assert(a->working);
+	ck_assert(!fleet_is_settled(&fleet));
+	fleet_load_anew(&fleet, a, now);
+	run();
+	/* The rest is the next agentd's. */
+	ck_assert(fleet_is_settled(&fleet));
+	ck_assert(!a->working);
+	ck_assert(fleet_describe(fleet_find_id(&fleet, "a"), &h));
+	ck_assert_uint_eq(h.flags & HANDOVER_PARAMS_UNKNOWN, 0);
+}
+END_TEST
+
+/* What can never be taken back holds nobody up. */
+START_TEST (a_restart_waits_for_nothing_that_has_gone) {
+	die_over_a_change();
+	ck_assert_int_eq(fleet_unload(&fleet, "a", now), 0);
+	run();
+	fleet_settle(&fleet);
+	ck_assert(fleet_is_settled(&fleet));
+}
+END_TEST
+
+/* As the next agentd has it, from the record: A was handed over. */
+static void
+next_agentd(const struct handover_artifact *h)
+{
+	const struct artifact *a;
+	const char *why;
+
+	restart();
+	shell_fails = false;
+	in_place = true;
+	loads = 0;
+	a = fleet_adopt(&fleet, h, (const uint8_t *)"1", &verified, now, &why);
+	ck_assert_ptr_nonnull(a);
+	ck_assert(a->params_unknown);
+}
+
+static void
+is_replaced_by(unsigned int digit)
+{
+	list_with(digit);
+	ck_assert_uint_eq(loads, 1);
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	ck_assert_uint_eq(params_of(fleet_find_id(&fleet, "a")), digit);
+	ck_assert(!fleet_find_id(&fleet, "a")->params_unknown);
+	/* Once: then it stands for them again. */
+	list_with(digit);
+	ck_assert_uint_eq(loads, 1);
+}
+
+START_TEST (too_late_the_next_agentd_replaces_it) {
+	struct handover_artifact h;
+
+	die_over_a_change();
+	fleet_settle(&fleet);
+	fleet_settle_late(&fleet);
+	ck_assert(fleet_describe(fleet_find_id(&fleet, "a"), &h));
+	ck_assert_uint_ne(h.flags & HANDOVER_PARAMS_UNKNOWN, 0);
+	next_agentd(&h);
+	is_replaced_by(2);
+}
+END_TEST
+
+/* bpfd lives, and does not answer; and the list has gone back. */
+START_TEST (a_change_that_never_ended_is_replaced_by_the_old_ones_too) {
+	struct handover_artifact h;
+
+	list_with(1);
+	shell_fails = true;
+	list_with(2);
+	fleet_settle(&fleet);
+	ck_assert(!fleet_is_settled(&fleet));
+	fleet_settle_late(&fleet);
+	ck_assert(fleet_describe(fleet_find_id(&fleet, "a"), &h));
+	next_agentd(&h);
+	is_replaced_by(1);
+}
+END_TEST
+
+/* Without a restart: nobody is left who could take it back. */
+START_TEST (others_replace_what_was_half_changed) {
+	die_over_a_change();
+	list_with(1);
+	in_place = true;
+	shell_fails = false;
+	bpfd_is_back();
+	ck_assert_uint_eq(loads, 3); /* with the one that got no answer */
+	ck_assert_uint_eq(fleet_loaded_count(&fleet), 1);
+	ck_assert_uint_eq(params_of(fleet_find_id(&fleet, "a")), 1);
+	ck_assert(!fleet_find_id(&fleet, "a")->params_unknown);
+}
+END_TEST
+
+START_TEST (what_was_not_wholly_taken_back_is_replaced) {
+	struct artifact *a = die_over_a_change();
+
+	bpfd_is_back();
+	fleet_params_mixed(&fleet, a);
+	load_result = WORK_REFUSED;
+	shell_fails = false;
+	fleet_load_anew(&fleet, a, now);
+	run();
+	ck_assert_int_eq(a->status, STATUS_FAILED);
+	ck_assert(fleet_find_id(&fleet, "a")->params_unknown);
+	load_result = WORK_OK;
+	loads = 0;
+	is_replaced_by(1);
+}
+END_TEST
+
 UNIT_FIXTURE_MAIN("fleet_params", setup, teardown,
     in_place_the_same_program_goes_on, without_a_checksum_it_is_replaced,
     what_cannot_be_changed_in_place_is_loaded_anew,
@@ -253,4 +395,10 @@ UNIT_FIXTURE_MAIN("fleet_params", setup, teardown,
     after_a_restart_a_refusal_stands_for_its_parameters_alone,
     other_ends_stand_whatever_the_parameters,
     a_restart_takes_up_what_runs_beside_refused_ones,
-    a_dead_loader_has_it_taken_back_before_it_is_refused)
+    a_dead_loader_has_it_taken_back_before_it_is_refused,
+    a_restart_waits_until_it_is_taken_back,
+    a_restart_waits_for_nothing_that_has_gone,
+    too_late_the_next_agentd_replaces_it,
+    a_change_that_never_ended_is_replaced_by_the_old_ones_too,
+    others_replace_what_was_half_changed,
+    what_was_not_wholly_taken_back_is_replaced)
