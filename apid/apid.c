@@ -159,6 +159,10 @@ try_to_serve(evutil_socket_t unused, short events, void *arg)
 		return;
 	}
 	report_error(d, text);
+	if (r == -EAGAIN) {
+		worker_fail(&d->worker);
+		return;
+	}
 	later.tv_sec = d->retry_sec;
 	d->retry_sec *= 2;
 	if (d->retry_sec > RETRY_MAX_SEC)

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "apid/crowd.h"
 #include "apid/tls.h"
@@ -20,9 +22,15 @@
  * what a slow client uses up: there are many, they cost little, and crowd.c
  * keeps some free.
  */
-#define THREADS        "256"
+#define THREADS        256
 #define KEEP_ALIVE_MAX 128 /* with more connections none is kept open */
 #define THREAD_STACK   (256 * 1024)
+
+/* What has not begun by then was not made. */
+#define BEGIN_SEC 5
+
+#define TEXT_OF(x)     #x
+#define NUMBER_TEXT(x) TEXT_OF(x)
 
 struct server {
 	struct mg_context *ctx;
@@ -35,6 +43,7 @@ struct server {
 	size_t text_size;
 	int listener; /* civetweb's number for our socket; not owned */
 	pthread_mutex_t starting; /* held until it is there */
+	sem_t begun;              /* by each thread of civetweb */
 	atomic_int connections;   /* that have a thread */
 };
 
@@ -46,7 +55,7 @@ static const char *const options_plain[] = {
 	"listening_ports",
 	"127.0.0.1:0", /* see take_over_listener() */
 	"num_threads",
-	THREADS,
+	NUMBER_TEXT(THREADS),
 	"connection_queue",
 	"64",
 	"max_request_size",
@@ -309,11 +318,39 @@ handle_thread(const struct mg_context *ctx, int kind)
 {
 	struct server *server = mg_get_user_data(ctx);
 
+	(void)sem_post(&server->begun);
 	if (kind == 0) {
 		(void)pthread_mutex_lock(&server->starting);
 		(void)pthread_mutex_unlock(&server->starting);
 	}
 	return NULL;
+}
+
+/*
+ * civetweb starts without complaint when there are fewer threads to be had,
+ * even where the one that accepts is not among them.
+ */
+static int
+await_threads(struct server *server, char *text, size_t size)
+{
+	const int all = THREADS + 1;
+	struct timespec until;
+	int got;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += BEGIN_SEC;
+	for (got = 0; got < all; got++)
+		while (sem_clockwait(&server->begun, CLOCK_MONOTONIC, &until) ==
+		    -1)
+			if (errno != EINTR)
+				goto fewer;
+	return 0;
+fewer:
+	(void)snprintf(text, size,
+	    "civetweb has %d of %d threads: raise the limit of processes of "
+	    "apid's account, which all agents on a host share",
+	    got, all);
+	return -EAGAIN;
 }
 
 /*
@@ -377,6 +414,7 @@ server_start(struct server **out, struct event_base *base,
 	server->tls_ctx = tls_ctx;
 	server->listener = -1;
 	(void)pthread_mutex_init(&server->starting, NULL);
+	(void)sem_init(&server->begun, 0, 0);
 	server->starter = pthread_self();
 	server->text = text;
 	server->text_size = size;
@@ -398,8 +436,15 @@ server_start(struct server **out, struct event_base *base,
 	(void)pthread_mutex_lock(&server->starting);
 	server->ctx = mg_start(&callbacks, server, options);
 	server->text = NULL;
-	r = server->ctx != NULL ? take_over_listener(server, owned) : -EIO;
+	/* Not released: the thread that accepts may be waiting there... */
+	if (server->ctx == NULL)
+		return -EAGAIN;
+	r = take_over_listener(server, owned);
 	(void)pthread_mutex_unlock(&server->starting);
+	if (r == 0)
+		r = await_threads(server, text, size);
+	if (r == -EAGAIN) /* ...or others be about to come. */
+		return r;
 	if (r < 0) {
 		server_stop(server);
 		return r;
@@ -422,5 +467,6 @@ server_stop(struct server *server)
 		tls_watch(server->tls_ctx, NULL);
 	crowd_close(server->crowd);
 	(void)pthread_mutex_destroy(&server->starting);
+	(void)sem_destroy(&server->begun);
 	free(server);
 }

@@ -25,7 +25,8 @@ int server_load(const char *tls_dir, char *text, size_t size) _must_check_;
  * Start the threads, which answer from ROUTES (borrowed) whatever comes over
  * the listening socket FD (taken, also on failure).  TLS_CTX: of tls_open(),
  * borrowed, or NULL for plain HTTP.  BASE's loop runs in the thread that calls
- * this.  0 or -errno with a line in TEXT.
+ * this.  0 or -errno with a line in TEXT; -EAGAIN: for want of threads, of
+ * which some may be left over, so that the process had better end.
  */
 int server_start(struct server **out, struct event_base *base,
     struct routes *routes, int fd, void *tls_ctx, char *text,

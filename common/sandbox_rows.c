@@ -389,7 +389,7 @@ const struct sandbox_row sandbox_rows[PROC_MAX] = {
 		.nofile = 1024, /* connections */
 		.address_space = 4096 * MB, /* civetweb's threads */
 		.file_size = 16 * MB,
-		.nproc = 1024, /* a thread a connection: 256 of them */
+		.nproc = 2048, /* 256 connections, of several agents */
 		.sets = { sandbox_common_calls, sandbox_noexec_soft_calls,
 		    sandbox_thread_calls, sandbox_read_calls },
 		.calls = api_calls,

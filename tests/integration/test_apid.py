@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from aegis import net, wait
+from aegis import kernel, net, wait
 from aegis.apid import Apid, make_certificate, read_all, trusting
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -611,6 +611,16 @@ def test_garbage_of_agentd_is_the_end(prefix, build_dir):
     apid.wait_said("closed")
     assert apid.stop() == "exited 1"
     assert any("snapshot" in x for x in apid.said if x.startswith("log"))
+
+
+def test_too_few_threads_are_the_end(prefix, build_dir):
+    """It is restarted then: it would listen, and perhaps accept nobody."""
+    threads = kernel.threads_of("_aegis_api")
+    apid = Apid(prefix, build_dir, limits=[f"--nproc={threads + 100}"])
+    apid.wait_said("deaf civetweb")
+    assert apid.stop() == "exited 1"
+    assert any(re.match(r"log civetweb has \d+ of 257 threads: ", x)
+               for x in apid.said), apid.said
 
 
 # --- metrics ---

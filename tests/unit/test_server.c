@@ -8,6 +8,8 @@
 #include <event2/event.h>
 #include <arpa/inet.h>
 #include <asm/poll.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -53,6 +55,22 @@ dup3(int from, int to, int flags)
 	for (i = 0; i < GAP_MS && !atomic_load(&polls_another); i++)
 		(void)nanosleep(&moment, NULL);
 	return (int)syscall(SYS_dup3, from, to, flags);
+}
+
+/*
+ * civetweb's, too: one of them, counted from 1, is not to be had.  The system
+ * says so when the account has as many as it may have.
+ */
+static int fails, made;
+
+int
+pthread_create(pthread_t *out, const pthread_attr_t *attr,
+    void *(*body)(void *), void *arg)
+{
+	int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *),
+	    void *) = dlsym(RTLD_NEXT, "pthread_create");
+
+	return ++made == fails ? EAGAIN : real(out, attr, body, arg);
 }
 
 static int
@@ -121,4 +139,44 @@ START_TEST (it_waits_for_no_other_socket) {
 }
 END_TEST
 
-UNIT_MAIN("server", it_waits_for_no_other_socket)
+/* Without that thread, and as apid does: what is left over is nobody's. */
+static void
+start_without(int number)
+{
+	struct event_base *base = event_base_new();
+	struct server *server = NULL;
+	struct routes routes;
+	struct store store;
+	char text[256] = "";
+
+	store_init(&store);
+	routes_init(&routes, &store, "host-001");
+	ck_assert_int_eq(server_load(NULL, text, sizeof(text)), 0);
+	made = 0;
+	fails = number;
+	ck_assert_int_eq(server_start(&server, base, &routes, listen_here(),
+			     NULL, text, sizeof(text)),
+	    -EAGAIN);
+	ck_assert_ptr_null(server);
+	ck_assert_ptr_nonnull(strstr(text, "thread"));
+}
+
+/* civetweb does not look whether it has got the one that accepts. */
+START_TEST (without_the_first_it_does_not_start) {
+	start_without(1);
+}
+END_TEST
+
+START_TEST (without_the_second_it_does_not_start) {
+	start_without(2);
+}
+END_TEST
+
+START_TEST (without_one_of_many_it_does_not_start) {
+	start_without(200);
+}
+END_TEST
+
+UNIT_MAIN("server", it_waits_for_no_other_socket,
+    without_the_first_it_does_not_start, without_the_second_it_does_not_start,
+    without_one_of_many_it_does_not_start)

@@ -18,7 +18,8 @@ class Apid:
     """apid behind its driver.  publish() makes a snapshot; what apid tells
     agentd is in `said`, a line each."""
 
-    def __init__(self, prefix, build_dir, address="", port=None, **files):
+    def __init__(self, prefix, build_dir, address="", port=None, limits=(),
+                 **files):
         self.port = port or net.free_port()
         self.address = address
         command = [os.path.join(build_dir, "tests", "integration",
@@ -30,7 +31,8 @@ class Apid:
         self.said = []
         self._lines = queue.Queue()
         self._driver = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            ["prlimit", *limits, *command], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):

@@ -7,6 +7,7 @@ at a link does not keep it alive."""
 import ctypes
 import os
 import platform
+import pwd
 import re
 import struct
 
@@ -200,6 +201,19 @@ def children(pid):
             if int(fields[1]) == pid and fields[0] != "Z":
                 found.append(int(entry))
     return sorted(found)
+
+
+def threads_of(account):
+    """How many threads of an account there are."""
+    uid, count = str(pwd.getpwnam(account).pw_uid), 0
+    for entry in os.listdir("/proc"):
+        try:
+            status = proc_status(entry) if entry.isdigit() else {}
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if status.get("Uid", "").split()[:1] == [uid]:
+            count += int(status["Threads"])
+    return count
 
 
 def anonymous_kb(pid):
