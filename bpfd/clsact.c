@@ -162,8 +162,10 @@ clsact_look_ours(const struct kernel *k, const struct tc_filter *at)
 
 /* ---- making ---- */
 
+/* Make or delete an interface's clsact qdisc. */
 static int
-make_qdisc(const struct kernel *k, uint32_t ifindex, bool *made, char *text)
+ask_qdisc(const struct kernel *k, uint32_t ifindex, uint16_t type,
+    uint16_t flags, char *text)
 {
 	const struct tcmsg tc = {
 		.tcm_family = AF_UNSPEC,
@@ -172,11 +174,18 @@ make_qdisc(const struct kernel *k, uint32_t ifindex, bool *made, char *text)
 		.tcm_parent = TC_H_CLSACT,
 	};
 	struct rtnl_request r;
-	int error;
 
-	rtnl_init(&r, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tc, sizeof(tc));
+	rtnl_init(&r, type, flags, &tc, sizeof(tc));
 	rtnl_add(&r, TCA_KIND, "clsact", sizeof("clsact"));
-	error = rtnl_ask(k->tc_fd, &r, NULL, NULL, text);
+	return rtnl_ask(k->tc_fd, &r, NULL, NULL, text);
+}
+
+static int
+make_qdisc(const struct kernel *k, uint32_t ifindex, bool *made, char *text)
+{
+	int error = ask_qdisc(
+	    k, ifindex, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, text);
+
 	*made = error == 0;
 	return error == -EEXIST ? 0 : error;
 }
@@ -184,17 +193,7 @@ make_qdisc(const struct kernel *k, uint32_t ifindex, bool *made, char *text)
 static int
 delete_qdisc(const struct kernel *k, uint32_t ifindex)
 {
-	const struct tcmsg tc = {
-		.tcm_family = AF_UNSPEC,
-		.tcm_ifindex = (int)ifindex,
-		.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0),
-		.tcm_parent = TC_H_CLSACT,
-	};
-	struct rtnl_request r;
-
-	rtnl_init(&r, RTM_DELQDISC, 0, &tc, sizeof(tc));
-	rtnl_add(&r, TCA_KIND, "clsact", sizeof("clsact"));
-	return rtnl_ask(k->tc_fd, &r, NULL, NULL, NULL);
+	return ask_qdisc(k, ifindex, RTM_DELQDISC, 0, NULL);
 }
 
 /* Create or replace; *FILTER is then what the kernel says it is. */

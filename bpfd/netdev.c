@@ -214,25 +214,14 @@ netdev_apply(struct netdev *n, const void *bytes, size_t len)
 	}
 }
 
-/* One message of the socket: its length, 0 if it was nobody's, or -errno. */
+/* As rtnl_receive(), and what is cut is asked for again. */
 static ssize_t
 receive(struct netdev *n, uint8_t *buf, size_t size)
 {
-	struct sockaddr_nl from = { 0 };
-	struct iovec iov = { .iov_base = buf, .iov_len = size };
-	struct msghdr msg = {
-		.msg_name = &from,
-		.msg_namelen = sizeof(from),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-	};
-	ssize_t len = recvmsg(n->fd, &msg, 0);
+	bool cut;
+	ssize_t len = rtnl_receive(n->fd, buf, size, &cut);
 
-	if (len == -1)
-		return -errno;
-	if (from.nl_pid != 0) /* not the kernel */
-		return 0;
-	if (msg.msg_flags & MSG_TRUNC)
+	if (cut)
 		n->incomplete = true;
 	return len;
 }

@@ -184,9 +184,8 @@ send_request(int fd, struct rtnl_request *r)
 	return sendmsg(fd, &msg, MSG_NOSIGNAL) == -1 ? -errno : 0;
 }
 
-/* Some messages: their length, 0 if they were nobody's, or -errno. */
-static ssize_t
-receive(int fd, void *buf, size_t size)
+ssize_t
+rtnl_receive(int fd, void *buf, size_t size, bool *cut)
 {
 	struct sockaddr_nl from = { 0 };
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
@@ -198,11 +197,13 @@ receive(int fd, void *buf, size_t size)
 	};
 	ssize_t len = recvmsg(fd, &msg, 0);
 
+	*cut = false;
 	if (len == -1)
-		return errno == EINTR ? 0 : -errno;
-	if (msg.msg_flags & MSG_TRUNC)
-		return -EMSGSIZE;
-	return from.nl_pid == 0 ? len : 0; /* else not the kernel */
+		return -errno;
+	if (from.nl_pid != 0) /* not the kernel */
+		return 0;
+	*cut = (msg.msg_flags & MSG_TRUNC) != 0;
+	return len;
 }
 
 int
@@ -215,6 +216,7 @@ rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx, char *text)
 	size_t left;
 	ssize_t len;
 	int result;
+	bool cut;
 
 	if (text != NULL)
 		text[0] = '\0';
@@ -226,9 +228,13 @@ rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx, char *text)
 	if (result < 0)
 		return result;
 	for (;;) {
-		len = receive(fd, buf, sizeof(buf));
+		len = rtnl_receive(fd, buf, sizeof(buf), &cut);
+		if (len == -EINTR)
+			continue;
 		if (len < 0)
 			return (int)len;
+		if (cut)
+			return -EMSGSIZE;
 		left = (size_t)len;
 		for (h = (const struct nlmsghdr *)(void *)buf;
 		     NLMSG_OK(h, left); h = rtnl_next(h, &left))

@@ -8,6 +8,7 @@
 #define BPFD_RTNL_H
 
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,12 @@ typedef void (*rtnl_each)(const struct nlmsghdr *h, void *ctx);
  */
 int rtnl_ask(int fd, struct rtnl_request *r, rtnl_each each, void *ctx,
     char *text) _must_check_;
+
+/*
+ * Some messages of the kernel into BUF: their length, 0 if they were somebody
+ * else's, or -errno.  *CUT: there were more than SIZE bytes.
+ */
+ssize_t rtnl_receive(int fd, void *buf, size_t size, bool *cut) _must_check_;
 
 /*
  * The place after message H, and what is left of *LEFT bytes there: NLMSG_NEXT
