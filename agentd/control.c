@@ -63,12 +63,6 @@ static const char *
 refusal(int r)
 {
 	switch (r) {
-	case -ENOENT:
-		return "no such artifact";
-	case -EALREADY:
-		return "it is being unloaded already";
-	case -ESRCH:
-		return "it is not loaded";
 	case -EBUSY:
 		return "too many follow the events already";
 	case -EPERM:
@@ -77,7 +71,7 @@ refusal(int r)
 		return "the registry's worker is not running: see 'aegisctl "
 		       "workers'";
 	default:
-		return strerror(-r);
+		return fleet_refusal(r);
 	}
 }
 

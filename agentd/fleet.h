@@ -201,6 +201,9 @@ void fleet_sampled(struct fleet *f, struct artifact *a,
 int fleet_rollback(struct fleet *f, const char *artifact_id,
     const struct rollback_cause *cause, struct moment now) _must_check_;
 
+/* The errors of those who ask for an end by hand, as they are told. */
+const char *fleet_refusal(int r);
+
 /* Its links are closed: the kernel has let it go. */
 void fleet_unloaded(struct fleet *f, struct artifact *a, struct moment now);
 

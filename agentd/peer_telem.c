@@ -38,22 +38,6 @@ handle_accepted(struct imsg *m, void *ctx)
 	return 0;
 }
 
-/* Why a rollback was not begun. */
-static const char *
-refusal(int r)
-{
-	switch (r) {
-	case -ENOENT:
-		return "no such artifact";
-	case -EALREADY:
-		return "it is being unloaded already";
-	case -ESRCH:
-		return "it is not loaded";
-	default:
-		return strerror(-r);
-	}
-}
-
 static int
 handle_signal(struct imsg *m, void *ctx)
 {
@@ -74,7 +58,7 @@ handle_signal(struct imsg *m, void *ctx)
 	reply.accepted = r == 0;
 	if (r < 0)
 		(void)snprintf(reply.error, sizeof(reply.error), "%s: %s",
-		    signal->artifact_id, refusal(r));
+		    signal->artifact_id, fleet_refusal(r));
 	log_line(r == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, signal->artifact_id,
 	    r == 0 ? NULL : reply.error,
 	    "orchestrator asked for a rollback%s%s",

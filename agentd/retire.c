@@ -215,9 +215,9 @@ fleet_begin_rollback(struct fleet *f, struct artifact *a,
 	fleet_tick(f, now);
 }
 
-int
-fleet_rollback(struct fleet *f, const char *artifact_id,
-    const struct rollback_cause *cause, struct moment now)
+/* The one that an operator may take out. */
+static int
+find_to_end(struct fleet *f, const char *artifact_id, struct artifact **out)
 {
 	struct artifact *a = fleet_find_id(f, artifact_id);
 
@@ -227,6 +227,34 @@ fleet_rollback(struct fleet *f, const char *artifact_id,
 		return -EALREADY;
 	if (!artifact_is_loaded(a))
 		return -ESRCH;
+	*out = a;
+	return 0;
+}
+
+const char *
+fleet_refusal(int r)
+{
+	switch (r) {
+	case -ENOENT:
+		return "no such artifact";
+	case -EALREADY:
+		return "it is being unloaded already";
+	case -ESRCH:
+		return "it is not loaded";
+	default:
+		return strerror(-r);
+	}
+}
+
+int
+fleet_rollback(struct fleet *f, const char *artifact_id,
+    const struct rollback_cause *cause, struct moment now)
+{
+	struct artifact *a;
+	int r = find_to_end(f, artifact_id, &a);
+
+	if (r < 0)
+		return r;
 	fleet_begin_rollback(f, a, cause, now);
 	return 0;
 }
@@ -234,14 +262,11 @@ fleet_rollback(struct fleet *f, const char *artifact_id,
 int
 fleet_unload(struct fleet *f, const char *artifact_id, struct moment now)
 {
-	struct artifact *a = fleet_find_id(f, artifact_id);
+	struct artifact *a;
+	int r = find_to_end(f, artifact_id, &a);
 
-	if (a == NULL)
-		return -ENOENT;
-	if (a->status == STATUS_UNLOADING || a->rolling_back || f->stopping)
-		return -EALREADY;
-	if (!artifact_is_loaded(a))
-		return -ESRCH;
+	if (r < 0)
+		return r;
 	fleet_begin_unload(f, a, UNLOAD_OPERATOR, STATUS_UNLOADED);
 	fleet_tick(f, now);
 	return 0;

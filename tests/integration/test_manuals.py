@@ -38,7 +38,7 @@ PAGES = {
 }
 # What agentd answers is shown by aegisctl: its page explains that, too.
 ANSWERS = {"aegisctl.8": ("agentd/control.c", "agentd/feed.c",
-                          "agentd/reload.c")}
+                          "agentd/reload.c", "agentd/retire.c")}
 
 # Sources whose texts name a broken field of a record that one process of the
 # agent made for another: nobody but its authors can do anything about them.
