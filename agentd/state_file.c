@@ -15,6 +15,7 @@
 #include "agentd/state_records.h"
 #include "common/clock.h"
 #include "common/crc32c.h"
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/strnum.h"
 
@@ -54,30 +55,13 @@ struct writer {
 };
 
 static int
-write_all(int fd, const uint8_t *p, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, p, len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
 put(struct writer *w, const void *data, size_t len)
 {
 	int r;
 
 	w->crc = crc32c(w->crc, data, len);
 	if (len > sizeof(w->buf) - w->used) {
-		r = write_all(w->fd, w->buf, w->used);
+		r = fd_write_all(w->fd, w->buf, w->used);
 		if (r < 0)
 			return r;
 		w->used = 0;
@@ -124,7 +108,7 @@ write_state(int fd, const struct state *s)
 	for (i = 0; r == 0 && i < s->rollback_count; i++)
 		r = put(w, &s->rollbacks[i], sizeof(s->rollbacks[i]));
 	if (r == 0)
-		r = write_all(fd, w->buf, w->used);
+		r = fd_write_all(fd, w->buf, w->used);
 	if (r < 0)
 		return r;
 	if (pwrite(fd, &w->crc, sizeof(w->crc),

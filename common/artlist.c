@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/memfd.h"
+#include "common/records.h"
 #include "common/strnum.h"
 
 _Static_assert(sizeof(struct artlist_header) % 8 == 0 &&
@@ -20,8 +21,6 @@ optional_identifier(const char *s, size_t size)
 static const char *
 check_entry(const struct artlist *list, const struct artlist_entry *e)
 {
-	uint32_t end;
-
 	if (!str_is_identifier(e->artifact_id, sizeof(e->artifact_id)))
 		return "entry: artifact_id";
 	if (!str_is_identifier(e->name, sizeof(e->name)))
@@ -37,8 +36,8 @@ check_entry(const struct artlist *list, const struct artlist_entry *e)
 		return "entry: signature";
 	if (e->ttl_sec < -1)
 		return "entry: ttl_sec";
-	if (__builtin_add_overflow(e->params_off, e->params_len, &end) ||
-	    end > list->header->data_len ||
+	if (!records_within(
+		e->params_off, e->params_len, list->header->data_len) ||
 	    e->params_len > AEGIS_PARAMETERS_MAX)
 		return "entry: parameters";
 	return NULL;

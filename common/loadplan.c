@@ -6,6 +6,7 @@
 
 #include "common/attach_target.h"
 #include "common/memfd.h"
+#include "common/records.h"
 #include "common/strnum.h"
 
 _Static_assert(sizeof(struct loadplan_header) % 8 == 0 &&
@@ -16,27 +17,10 @@ _Static_assert(sizeof(struct loadplan_header) % 8 == 0 &&
 	sizeof(struct loadplan_write) % 8 == 0,
     "records follow each other at their natural alignment");
 
-/* Take COUNT records of SIZE bytes off the front; NULL if they do not fit. */
-static const void *
-take(const uint8_t **at, size_t *left, size_t count, size_t size)
-{
-	const void *p = *at;
-	size_t n;
-
-	if (__builtin_mul_overflow(count, size, &n) || n > *left)
-		return NULL;
-	*at += n;
-	*left -= n;
-	return p;
-}
-
 static bool
 in_data(const struct loadplan *plan, uint32_t off, uint32_t len)
 {
-	uint32_t end;
-
-	return !__builtin_add_overflow(off, len, &end) &&
-	    end <= plan->header->data_len;
+	return records_within(off, len, plan->header->data_len);
 }
 
 static const char *
@@ -273,20 +257,23 @@ loadplan_check(
 
 	*what = "header: too short";
 	memset(plan, 0, sizeof(*plan));
-	plan->header = take(&at, &left, 1, sizeof(*h));
+	plan->header = records_take(&at, &left, 1, sizeof(*h));
 	if (plan->header == NULL)
 		return -EBADMSG;
 	*what = check_header(h, len);
 	if (*what != NULL)
 		return -EBADMSG;
 	*what = "records longer than the plan";
-	plan->progs = take(&at, &left, h->prog_count, sizeof(*plan->progs));
-	plan->maps = take(&at, &left, h->map_count, sizeof(*plan->maps));
+	plan->progs =
+	    records_take(&at, &left, h->prog_count, sizeof(*plan->progs));
+	plan->maps =
+	    records_take(&at, &left, h->map_count, sizeof(*plan->maps));
 	plan->attaches =
-	    take(&at, &left, h->attach_count, sizeof(*plan->attaches));
+	    records_take(&at, &left, h->attach_count, sizeof(*plan->attaches));
 	plan->counters =
-	    take(&at, &left, h->counter_count, sizeof(*plan->counters));
-	plan->writes = take(&at, &left, h->write_count, sizeof(*plan->writes));
+	    records_take(&at, &left, h->counter_count, sizeof(*plan->counters));
+	plan->writes =
+	    records_take(&at, &left, h->write_count, sizeof(*plan->writes));
 	if (plan->progs == NULL || plan->maps == NULL ||
 	    plan->attaches == NULL || plan->counters == NULL ||
 	    plan->writes == NULL || left != h->data_len)

@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "common/fdio.h"
+
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
 #endif
@@ -39,23 +41,14 @@ int
 memfd_from_bytes(const char *name, const void *data, size_t len)
 {
 	_cleanup_fd_ int fd = -1;
-	const char *p = data;
-	ssize_t n;
 	int r;
 
 	fd = memfd_create_buffer(name);
 	if (fd < 0)
 		return fd;
-	while (len > 0) {
-		n = write(fd, p, len);
-		if (n == -1) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		p += n;
-		len -= (size_t)n;
-	}
+	r = fd_write_all(fd, data, len);
+	if (r < 0)
+		return r;
 	r = memfd_seal(fd);
 	if (r < 0)
 		return r;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "common/msg.h"
 
+#include "common/fnv.h"
+
 /* The words of msg.def's direction columns. */
 #define AGENTD   PROC_BIT(PROC_AGENTD)
 #define SPAWN    PROC_BIT(PROC_SPAWN)
@@ -46,20 +48,10 @@ msg_name(uint32_t type)
 	return row != NULL ? row->name : "?";
 }
 
-static uint64_t
-fnv1a(uint64_t h, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-
-	while (len-- > 0)
-		h = (h ^ *p++) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 uint64_t
 msg_fingerprint(void)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = FNV1A_INIT;
 	uint32_t i, numbers[4];
 
 	for (i = 1; i < MSG_TYPE_MAX; i++) {

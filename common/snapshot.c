@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/records.h"
 #include "common/strnum.h"
 
 _Static_assert(sizeof(struct snapshot_header) % 8 == 0 &&
@@ -15,35 +16,10 @@ _Static_assert(sizeof(struct snapshot_header) % 8 == 0 &&
 	sizeof(struct snapshot_worker) % 8 == 0,
     "records follow each other at their natural alignment");
 
-/* Take COUNT records of SIZE bytes off the front; NULL if they do not fit. */
-static const void *
-take(const char **at, size_t *left, size_t count, size_t size)
-{
-	const void *p = *at;
-	size_t n;
-
-	if (__builtin_mul_overflow(count, size, &n) || n > *left)
-		return NULL;
-	*at += n;
-	*left -= n;
-	return p;
-}
-
 static bool
 text_ok(const struct snapshot *s, struct snapshot_text t)
 {
-	uint32_t end;
-
-	return !__builtin_add_overflow(t.off, t.len, &end) &&
-	    end <= s->header->data_len;
-}
-
-static bool
-range_ok(uint32_t first, uint32_t count, uint32_t total)
-{
-	uint32_t end;
-
-	return !__builtin_add_overflow(first, count, &end) && end <= total;
+	return records_within(t.off, t.len, s->header->data_len);
 }
 
 static const char *
@@ -64,9 +40,9 @@ check_programs(const struct snapshot *s)
 		if (!text_ok(s, p->error) || !text_ok(s, p->parameters) ||
 		    !text_ok(s, p->verifier_log))
 			return "program: text outside the data";
-		if (!range_ok(p->attach_first, p->attach_count,
+		if (!records_within(p->attach_first, p->attach_count,
 			s->header->attach_count) ||
-		    !range_ok(p->prog_first, p->prog_count,
+		    !records_within(p->prog_first, p->prog_count,
 			s->header->kernel_prog_count))
 			return "program: attachments or kernel programs";
 	}
@@ -132,12 +108,12 @@ snapshot_check(
     const void *bytes, size_t len, struct snapshot *snap, const char **what)
 {
 	const struct snapshot_header *h = bytes;
-	const char *at = bytes;
+	const uint8_t *at = bytes;
 	size_t left = len;
 
 	memset(snap, 0, sizeof(*snap));
 	*what = "header";
-	snap->header = take(&at, &left, 1, sizeof(*h));
+	snap->header = records_take(&at, &left, 1, sizeof(*h));
 	if (snap->header == NULL || h->magic != SNAPSHOT_MAGIC ||
 	    h->version != SNAPSHOT_VERSION || h->total_len != len ||
 	    h->health > HEALTH_UNHEALTHY ||
@@ -148,23 +124,23 @@ snapshot_check(
 		return -EBADMSG;
 	*what = "records longer than the snapshot";
 	snap->reasons =
-	    take(&at, &left, h->reason_count, sizeof(*snap->reasons));
+	    records_take(&at, &left, h->reason_count, sizeof(*snap->reasons));
 	snap->programs =
-	    take(&at, &left, h->program_count, sizeof(*snap->programs));
+	    records_take(&at, &left, h->program_count, sizeof(*snap->programs));
 	snap->attaches =
-	    take(&at, &left, h->attach_count, sizeof(*snap->attaches));
-	snap->kernel_progs =
-	    take(&at, &left, h->kernel_prog_count, sizeof(*snap->kernel_progs));
-	snap->rollbacks =
-	    take(&at, &left, h->rollback_count, sizeof(*snap->rollbacks));
+	    records_take(&at, &left, h->attach_count, sizeof(*snap->attaches));
+	snap->kernel_progs = records_take(
+	    &at, &left, h->kernel_prog_count, sizeof(*snap->kernel_progs));
+	snap->rollbacks = records_take(
+	    &at, &left, h->rollback_count, sizeof(*snap->rollbacks));
 	snap->workers =
-	    take(&at, &left, h->worker_count, sizeof(*snap->workers));
+	    records_take(&at, &left, h->worker_count, sizeof(*snap->workers));
 	if (snap->reasons == NULL || snap->programs == NULL ||
 	    snap->attaches == NULL || snap->kernel_progs == NULL ||
 	    snap->rollbacks == NULL || snap->workers == NULL ||
 	    left != h->data_len)
 		return -EBADMSG;
-	snap->data = at;
+	snap->data = (const char *)at;
 	*what = check_programs(snap);
 	if (*what == NULL)
 		*what = check_small_records(snap);

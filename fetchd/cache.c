@@ -11,6 +11,7 @@
 
 #include "common/artlist.h"
 #include "common/clock.h"
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/memfd.h"
 #include "common/strnum.h"
@@ -233,22 +234,12 @@ static int
 write_pieces(
     int fd, const void *head, size_t head_len, const void *data, size_t len)
 {
-	const char *part[2] = { head, data };
-	size_t left[2] = { head_len, len };
-	ssize_t n;
-	int i;
+	int r = fd_write_all(fd, head, head_len);
 
-	for (i = 0; i < 2; i++) {
-		while (left[i] > 0) {
-			n = write(fd, part[i], left[i]);
-			if (n == -1 && errno == EINTR)
-				continue;
-			if (n == -1)
-				return -errno;
-			part[i] += n;
-			left[i] -= (size_t)n;
-		}
-	}
+	if (r == 0)
+		r = fd_write_all(fd, data, len);
+	if (r < 0)
+		return r;
 	return fsync(fd) == -1 ? -errno : 0;
 }
 

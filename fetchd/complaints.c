@@ -3,15 +3,7 @@
 
 #include <string.h>
 
-static uint64_t
-fnv1a(uint64_t h, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-
-	while (len-- > 0)
-		h = (h ^ *p++) * UINT64_C(0x100000001b3);
-	return h;
-}
+#include "common/fnv.h"
 
 void
 complaints_begin(struct complaints *c)
@@ -36,7 +28,7 @@ bool
 complaints_add(
     struct complaints *c, uint32_t index, const char *id, const char *error)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	uint64_t h = FNV1A_INIT;
 
 	/* An entry without a name is known by its place. */
 	if (id[0] == '\0')

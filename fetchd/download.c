@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/fdio.h"
 #include "common/log.h"
 #include "common/memfd.h"
 #include "fetchd/filetree.h"
@@ -169,19 +170,8 @@ static int
 take_body(const void *data, size_t len, void *ctx)
 {
 	struct download *one = ctx;
-	const char *p = data;
-	ssize_t n;
 
-	while (len > 0) {
-		n = write(one->fd, p, len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return fd_write_all(one->fd, data, len);
 }
 
 static void

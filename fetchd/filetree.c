@@ -5,6 +5,8 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
+#include "common/fdio.h"
+
 #define CHUNK (256u << 10)
 
 int
@@ -64,23 +66,6 @@ filetree_read(int fd, size_t max, char **data, size_t *len)
 	return 0;
 }
 
-static int
-write_all(int fd, const char *p, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, p, len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -errno;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int64_t
 filetree_copy(int fd, int out, uint64_t max)
 {
@@ -102,7 +87,7 @@ filetree_copy(int fd, int out, uint64_t max)
 		done += (uint64_t)n;
 		if (done > max)
 			return -EFBIG;
-		r = write_all(out, buf, (size_t)n);
+		r = fd_write_all(out, buf, (size_t)n);
 		if (r < 0)
 			return r;
 	}

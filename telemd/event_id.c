@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 #include "telemd/event_id.h"
 
+#include "common/fnv.h"
+
 /* splitmix64's finisher: every input bit reaches every output bit. */
 static uint64_t
 mix(uint64_t v)
@@ -15,12 +17,7 @@ mix(uint64_t v)
 uint64_t
 event_id_hash(const void *bytes, size_t len)
 {
-	const unsigned char *p = bytes;
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	while (len-- > 0)
-		h = (h ^ *p++) * UINT64_C(0x100000001b3);
-	return mix(h);
+	return mix(fnv1a(FNV1A_INIT, bytes, len));
 }
 
 static void
