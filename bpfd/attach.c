@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bpfd/attach_probe.h"
+#include "bpfd/clsact.h"
 #include "bpfd/holder.h"
 #include "common/ifpattern.h"
 
@@ -186,6 +187,8 @@ attach_check(
 		a = &plan->attaches[i];
 		row = attach_row(a->kind);
 		what = lacks(a->kind, k);
+		if (what == NULL && clsact_is_meant(a, k))
+			what = clsact_lacks(k);
 		if (what != NULL)
 			return failure_set(f, WORK_REFUSED, -EOPNOTSUPP,
 			    "%s: %s", row->name, what);

@@ -25,6 +25,9 @@
 /* Is attachment A one by a filter, on this kernel? */
 bool clsact_is_meant(const struct loadplan_attach *a, const struct kernel *k);
 
+/* What this kernel lacks for it, in words, or NULL.  Loads modules. */
+const char *clsact_lacks(const struct kernel *k);
+
 /*
  * Attach the program in PROG_FD (borrowed) as A says, at PLACE; makes the
  * qdisc if need be.  0 with the filter in *OUT, or -errno with the reason in F.
@@ -80,6 +83,9 @@ void clsact_format_name(uint32_t owner, bool made_qdisc, const char *program,
 
 /* Does OWNER's mark stand in NAME?  *MADE_QDISC if so (may be NULL). */
 bool clsact_is_ours(uint32_t owner, const char *name, bool *made_qdisc);
+
+/* Does NAME stand in the BTF in FD?  True also if it cannot be read. */
+bool clsact_btf_has(int fd, const char *name);
 
 /* An RTM_NEWTFILTER; false: it names no filter (but perhaps a chain). */
 bool clsact_parse(const struct nlmsghdr *h, struct clsact_seen *seen);

@@ -141,6 +141,7 @@ kernel_open(struct kernel *k, const char *cgroup_root)
 		    strerror(errno));
 	k->has_btf = access(COREBTF_VMLINUX, R_OK) == 0;
 	k->corebtf = corebtf_new(); /* NULL: it works without */
+	k->cls_bpf_built_in = calloc(1, sizeof(*k->cls_bpf_built_in));
 	k->has_tcx = probe_tcx();
 	k->netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	kernel_probe_features(k);
@@ -160,6 +161,8 @@ kernel_close(struct kernel *k)
 	fd_close(&k->netns_fd);
 	corebtf_free(k->corebtf);
 	k->corebtf = NULL;
+	free(k->cls_bpf_built_in);
+	k->cls_bpf_built_in = NULL;
 }
 
 int

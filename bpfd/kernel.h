@@ -32,7 +32,9 @@ struct kernel {
 	bool lsm_bpf;          /* ...and bpf is one of them */
 	bool lockdown; /* confidentiality: no reading of kernel memory */
 	struct corebtf *corebtf; /* touched by the loader's thread alone */
-	uint32_t filter_owner;   /* this agent's mark in tc filters' names */
+	/* Once found, it stays; touched by the loader's thread alone. */
+	bool *cls_bpf_built_in; /* NULL: asked each time */
+	uint32_t filter_owner;  /* this agent's mark in tc filters' names */
 	char cgroup_root[AEGIS_PATH_SIZE]; /* without a '/' at its end */
 };
 

@@ -2,6 +2,7 @@
 /* bpfd: tc filters in rtnetlink's messages, and whose they are. */
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -168,7 +169,8 @@ struct pretender {
 	int look_error;   /* 0: it shows the filter */
 	int delete_error; /* 0: it says that it has removed it, */
 	bool keeps_it;    /* which is not so */
-	unsigned int looks, deletes, qdiscs;
+	int make_error;   /* to what would make something */
+	unsigned int looks, deletes, makes;
 };
 
 static void
@@ -215,19 +217,34 @@ pretend(void *arg)
 			say(p, &r.header, p->delete_error);
 			break;
 		default:
-			p->qdiscs++;
-			say(p, &r.header, 0);
+			p->makes++;
+			say(p, &r.header, p->make_error);
 			break;
 		}
 	}
 	return NULL;
 }
 
-/* What clsact_detach() makes of it. */
+static const char *lacked;
+
 static int
-detach_from(struct pretender *p)
+detach(const struct kernel *k)
 {
 	const struct tc_filter filter = { 5, 3, 77, 50, 1, 0 };
+
+	return clsact_detach(k, &filter);
+}
+
+static int
+ask_what_it_lacks(const struct kernel *k)
+{
+	lacked = clsact_lacks(k);
+	return 0;
+}
+
+static int
+with(struct pretender *p, int (*what)(const struct kernel *k))
+{
 	struct kernel k = { .filter_owner = 1 };
 	pthread_t thread;
 	int sv[2], r;
@@ -236,7 +253,7 @@ detach_from(struct pretender *p)
 	k.tc_fd = sv[0];
 	p->fd = sv[1];
 	ck_assert_int_eq(pthread_create(&thread, NULL, pretend, p), 0);
-	r = clsact_detach(&k, &filter);
+	r = what(&k);
 	ck_assert_int_eq(shutdown(sv[0], SHUT_RDWR), 0);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	(void)close(sv[0]);
@@ -247,21 +264,21 @@ detach_from(struct pretender *p)
 START_TEST (gone_is_what_is_not_to_be_seen) {
 	struct pretender p = { 0 };
 
-	ck_assert_int_eq(detach_from(&p), 0);
+	ck_assert_int_eq(with(&p, detach), 0);
 	ck_assert_uint_eq(p.deletes, 1);
 	p = (struct pretender){ .keeps_it = true };
-	ck_assert_int_eq(detach_from(&p), -EBUSY);
+	ck_assert_int_eq(with(&p, detach), -EBUSY);
 }
 END_TEST
 
 START_TEST (a_refusal_is_told) {
 	struct pretender p = { .delete_error = -EPERM };
 
-	ck_assert_int_eq(detach_from(&p), -EPERM);
+	ck_assert_int_eq(with(&p, detach), -EPERM);
 	ck_assert_uint_eq(p.deletes, 1);
 	/* Nor does it say that what cannot be seen has gone. */
 	p = (struct pretender){ .look_error = -ENOBUFS };
-	ck_assert_int_eq(detach_from(&p), -ENOBUFS);
+	ck_assert_int_eq(with(&p, detach), -ENOBUFS);
 	ck_assert_uint_eq(p.deletes, 0);
 }
 END_TEST
@@ -270,13 +287,55 @@ END_TEST
 START_TEST (with_its_interface_it_is_gone) {
 	struct pretender p = { .look_error = -ENODEV };
 
-	ck_assert_int_eq(detach_from(&p), -ENOENT);
+	ck_assert_int_eq(with(&p, detach), -ENOENT);
 	ck_assert_uint_eq(p.deletes, 0);
 	p = (struct pretender){ .delete_error = -ENODEV };
-	ck_assert_int_eq(detach_from(&p), -ENOENT);
+	ck_assert_int_eq(with(&p, detach), -ENOENT);
+}
+END_TEST
+
+START_TEST (what_a_kernel_lacks_is_named) {
+	struct pretender p = { .make_error = -ENOENT };
+
+	(void)with(&p, ask_what_it_lacks);
+	ck_assert_ptr_nonnull(lacked);
+	ck_assert_ptr_nonnull(strstr(lacked, "sch_ingress"));
+	ck_assert_uint_eq(p.makes, 1);
+	/* Whatever else it says: attaching will tell. */
+	p = (struct pretender){ .make_error = -EPERM };
+	(void)with(&p, ask_what_it_lacks);
+	ck_assert(lacked == NULL || strstr(lacked, "sch_ingress") == NULL);
+	ck_assert_uint_eq(p.makes, 2);
+}
+END_TEST
+
+/* Wherever it stands; all of it, with its end. */
+START_TEST (names_are_found_in_btf) {
+	static const char name[] = "cls_bpf_head";
+	static char bytes[200000];
+	size_t at;
+	int fd;
+
+	for (at = 65536 - 2 * sizeof(name); at < 65536 + 2; at++) {
+		memset(bytes, 'x', sizeof(bytes));
+		memcpy(bytes + at, name, sizeof(name));
+		fd = memfd_create("btf", MFD_CLOEXEC);
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(
+		    (int)write(fd, bytes, sizeof(bytes)), (int)sizeof(bytes));
+		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+		ck_assert(clsact_btf_has(fd, name));
+		ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+		ck_assert(!clsact_btf_has(fd, "cls_bpf_hea"));
+		ck_assert(!clsact_btf_has(fd, name)); /* at its end */
+		(void)close(fd);
+	}
+	/* What cannot be read does not say that there is none. */
+	ck_assert(clsact_btf_has(-1, name));
 }
 END_TEST
 
 UNIT_MAIN("clsact", names_say_whose, when_a_filter_is_meant, a_filter_is_read,
     what_is_no_filter, the_kernels_own_words, gone_is_what_is_not_to_be_seen,
-    a_refusal_is_told, with_its_interface_it_is_gone)
+    a_refusal_is_told, with_its_interface_it_is_gone,
+    what_a_kernel_lacks_is_named, names_are_found_in_btf)
