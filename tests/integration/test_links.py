@@ -201,8 +201,9 @@ def test_drift_is_repaired_once(agent, tree, passer, counter, veth, cgroup,
     agent.wait_running(artifact, guard)
     first = wait_places(agent, artifact, veth.name)[veth.name]
     prog = xdp_on(veth.name)
-    detach(first)
-    assert xdp_on(veth.name) is None
+    with kernel.stopped(agent.pid):
+        detach(first)
+        assert xdp_on(veth.name) is None
     event = client.wait_event("program_error", artifact.id)
     validate(event)
     assert event["metadata"]["reason"] == "drift"
@@ -210,9 +211,11 @@ def test_drift_is_repaired_once(agent, tree, passer, counter, veth, cgroup,
     assert "attached again" in event["metadata"]["error"]
     assert event["data"]["status"] == "running"
     assert xdp_on(veth.name) == prog
-    again = wait.until(lambda: places(agent, artifact).get(veth.name),
-                       "it is shown")
-    assert again != first and not kernel.exists("link", first)
+    again = wait.until(
+        lambda: {first, places(agent, artifact).get(veth.name, first)}
+        - {first}, "it is shown").pop()
+    wait.until(lambda: not kernel.exists("link", first),
+               "the old link is gone")
     wait.until(lambda: counter_of(agent, "drift_repaired") == 1, "counted")
     # The second time somebody means it.
     detach(again)
@@ -231,7 +234,8 @@ def test_drift_is_repaired_once(agent, tree, passer, counter, veth, cgroup,
     detach(link)
     assert "cgroup" in client.wait_event(
         "program_error", guard.id)["metadata"]["error"]
-    assert list(places(agent, guard).values()) != [link]
+    wait.until(lambda: places(agent, guard) and
+               list(places(agent, guard).values()) != [link], "it is shown")
     before = program(agent, guard)["telemetry"]["packets_processed"]
     assert cgroup.ping(3) == 3
     wait.until(lambda: program(agent, guard)["telemetry"]

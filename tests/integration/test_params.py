@@ -2,9 +2,11 @@
 """Other parameters for what runs: in the maps of the running program where
 that is all it takes, by a replacement otherwise, and all or nothing."""
 
+import datetime
 import os
 import signal
 import struct
+import time
 
 import pytest
 
@@ -51,6 +53,12 @@ def program_of(agent):
     """Id of the program that is attached: a replaced one is kept a while."""
     (program,) = agent.programs()["it-params"]["kernel_programs"]
     return program["id"]
+
+
+def wait_another(agent, old):
+    """The change is shown a moment after it is logged."""
+    wait.until(lambda: program_of(agent) != old, "another program")
+    agent.wait_status("it-params", "running")
 
 
 def data_of(agent, offset):
@@ -127,8 +135,7 @@ def test_what_only_a_load_can_change(agent, tree, cgroup, with_parameters,
     old = program_of(agent)
     change(agent, tree, with_parameters(**after), msg="BPF program unloaded")
     assert agent.log(msg="cannot be changed in place", error=why)
-    agent.wait_status("it-params", "running")
-    assert program_of(agent) != old
+    wait_another(agent, old)
 
 
 def test_all_or_nothing(agent, tree, with_parameters):
@@ -146,8 +153,7 @@ def test_all_or_nothing(agent, tree, with_parameters):
                            it_array={"0": 6}),
            msg="BPF program unloaded")
     assert agent.log(msg="cannot be changed in place", error="it_hash")
-    agent.wait_status("it-params", "running")
-    assert program_of(agent) != old
+    wait_another(agent, old)
     assert [number_at(agent, "it_hash", i) for i in (1, 2, 3, 100)] == [
         11, 20, 30, None]
 
@@ -228,14 +234,24 @@ def test_a_restart_over_it(make_agent, tree, nats, with_parameters, dies):
         manager.close()
 
 
+def logged_at(agent, **fields):
+    """When a line was logged, by the agent's clock."""
+    return datetime.datetime.fromisoformat(
+        agent.wait_log(**fields)["time"].replace("Z", "+00:00")).timestamp()
+
+
 def test_unloaded_by_its_time_meanwhile(agent, tree, with_parameters):
     """Changed ones do not prolong its life."""
     first = with_parameters(it_hash={"1": 10})
-    first.entry["ttl_sec"] = 6
+    first.entry["ttl_sec"] = 12
     tree.publish(first)
-    agent.wait_status("it-params", "running")
+    loaded = logged_at(agent, msg="BPF program loaded")
+    wait.until(lambda: time.time() > loaded + 4, "some of it is over")
     second = with_parameters(it_hash={"1": 11})
-    second.entry["ttl_sec"] = 6
-    in_place(agent, tree, second)
-    agent.wait_log(msg="BPF program unloaded", timeout=12)
+    second.entry["ttl_sec"] = 12
+    tree.publish(second)
+    changed = logged_at(agent, msg="BPF program has new parameters")
+    ended = logged_at(agent, msg="BPF program unloaded")
+    assert changed - loaded > 4 and ended - changed < 12 - 2
+    assert ended - loaded > 12 - 0.1
     assert agent.held()["prog"] == set()

@@ -77,6 +77,12 @@ def write(path, text):
     copy(path + ".text", path)
 
 
+def all_workers(agent):
+    """Role -> pid, once they all are there."""
+    return wait.until(lambda: (w := agent.workers()) and len(w) == 5 and w,
+                      lambda: f"all workers: {agent.workers()}")
+
+
 def reload(agent, prefix):
     done = subprocess.run(
         [os.path.join(prefix, "sbin", "aegisctl"), "-s",
@@ -95,7 +101,7 @@ def test_renewed_authority_of_the_registry(make_agent, https, work_dir, tree,
     tree.publish(first)
     agent.wait_running(first)
     assert reload(agent, prefix) == "nothing changed\n"
-    workers = agent.workers()
+    workers = all_workers(agent)
 
     # The server has another certificate before we know of it.
     https.show(*self_signed(work_dir, "new"))
@@ -124,7 +130,7 @@ def test_renewed_token_of_the_api(make_agent, tree, work_dir, prefix):
 
     def status(token):
         return agent.get("/status", {"Authorization": f"Bearer {token}"})[0]
-    workers = agent.workers()
+    workers = all_workers(agent)
     assert status("old-token") == 200
     write(path, "new-token\n")
     assert "AGENT_HTTP_TOKEN_FILE (what is in its file)" in reload(agent,

@@ -63,8 +63,9 @@ def test_every_worker_killed_ten_times_in_turn(agent, tree, counter, denier,
     assert agent.status_of(artifact.id) == "running"
     wait.until(lambda: fd_count(agent.pid) <= fds,
                lambda: f"{fds} descriptors: "
-                       f"{kernel.descriptors(agent.pid)}", 5)
-    assert kernel.anonymous_kb(agent.pid) <= memory + 256
+                       f"{kernel.descriptors(agent.pid)}")
+    wait.until(lambda: kernel.anonymous_kb(agent.pid) <= memory + 256,
+               lambda: f"{memory} KiB: {kernel.anonymous_kb(agent.pid)}", 20)
     # The new ones are as good as the first: work goes through them.
     fresh = counter(name="it_fresh")
     tree.publish(artifact, guard, fresh)
@@ -74,7 +75,7 @@ def test_every_worker_killed_ten_times_in_turn(agent, tree, counter, denier,
     wait.until(
         lambda: all(restarts(e, role) >= ROUNDS for role in KILLED for e in
                     client.events("agent_heartbeat")[-1:]),
-        lambda: f"restarts in {client.events('agent_heartbeat')[-1:]}", 5)
+        lambda: f"restarts in {client.events('agent_heartbeat')[-1:]}")
     assert agent.process.poll() is None
 
 
@@ -115,7 +116,7 @@ def test_bpfd_killed_while_loading(agent, tree, counter):
         pid = wait.until(lambda: agent.workers().get("bpfd"), "bpfd runs", 40)
         tree.publish(*tree.listed, artifact)
         wait.until(lambda a=artifact: agent.programs().get(a.id), "listed",
-                   5, every=0.001)
+                   every=0.001)
         os.kill(pid, signal.SIGKILL)
         wait_respawned(agent, "bpfd", pid)
         agent.wait_running(artifact, timeout=40)
@@ -125,30 +126,30 @@ def test_bpfd_killed_while_loading(agent, tree, counter):
     for kind in kernel.KINDS:
         wait.until(lambda k=kind: not [i for i in held[k]
                                        if kernel.exists(k, i)],
-                   f"every {kind} is gone", 2)
+                   f"every {kind} is gone")
 
 
 def test_ttl_holds_while_workers_are_away(agent, tree, counter):
     """Unloading is close(2) in agentd and needs nobody."""
-    artifact = counter(ttl=3)
-    tree.publish(artifact)
-    new = wait.until(lambda: agent.held()["link"], "a link", 5, every=0.002)
-    appeared = time.monotonic()
-    link = new.pop()
-    stopped = list(agent.workers().values())
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        wait.until(lambda: not kernel.exists("link", link),
-                   "the link is gone", 6, every=0.002)
-        lived = time.monotonic() - appeared
-    finally:
-        for pid in stopped:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
-    assert 3 - 0.05 <= lived <= 3.1, lived
+    def live():
+        tree.publish(counter(ttl=3))
+        absent = time.monotonic()
+
+        def appears():
+            nonlocal absent
+            before, links = time.monotonic(), agent.held()["link"]
+            absent = absent if links else before
+            return links
+        link = wait.until(appears, "a link", every=0.002).pop()
+        appeared = time.monotonic()
+        with kernel.stopped(*agent.workers().values()):
+            wait.until(lambda: not kernel.exists("link", link),
+                       "the link is gone", every=0.002)
+            gone = time.monotonic()
+        assert gone - absent >= 3 - 0.05
+        # What of this is the machine's is not known, but it is not always.
+        return gone - appeared
+    wait.measured(live, 3.1)
 
 
 def test_agentd_killed_takes_its_programs_along(agent, tree, counter,
@@ -163,10 +164,10 @@ def test_agentd_killed_takes_its_programs_along(agent, tree, counter,
     for kind in kernel.KINDS:
         wait.until(lambda k=kind: not [i for i in held[k]
                                        if kernel.exists(k, i)],
-                   f"every {kind} is gone", 5)
+                   f"every {kind} is gone")
     wait.until(lambda: not [p for p in workers.values()
                             if os.path.exists(f"/proc/{p}")],
-               "workers are gone", 5)
+               "workers are gone")
     assert cgroup.ping() == 1
     # The next one takes up where this one was.
     agent.start()
@@ -177,18 +178,19 @@ def test_agentd_killed_at_any_moment_keeps_state(agent, tree, counter):
     """What expired before a crash stays expired after it."""
     gone = counter(name="it_gone", ttl=1)
     tree.publish(gone)
-    agent.wait_running(gone)
     agent.wait_status(gone.id, "unloaded")
+    assert agent.wait_log(msg="BPF program loaded", artifact_id=gone.id)
     for delay in (0.0, 0.05, 0.2):
         stays = counter(name="it_stays")
         tree.publish(gone, stays)
         time.sleep(delay)
         agent.kill()
-        wait.until(lambda: not agent.workers(), "workers are gone", 5)
+        wait.until(lambda: not agent.workers(), "workers are gone")
         agent.start()
         agent.wait_running(stays)
         assert agent.status_of(gone.id) != "running"
-        assert len(agent.held()["link"]) == 1
+        # Its predecessor may have been running from the cache.
+        wait.until(lambda: len(agent.held()["link"]) == 1, "one link")
 
 
 def test_spawner_killed(agent, tree, counter):
@@ -204,10 +206,11 @@ def test_spawner_killed(agent, tree, counter):
             return "exited"
         return "respawned" if set(agent.workers()) == set(KILLED) and \
             agent.spawner() else None
-    how = wait.until(settled, "an end, or a new spawner", 20)
+    how = wait.until(settled, "an end, or a new spawner")
     if how == "exited":
         assert agent.process.returncode != 0
-        assert not [i for i in held["link"] if kernel.exists("link", i)]
+        wait.until(lambda: not [i for i in held["link"]
+                                if kernel.exists("link", i)], "detached")
     else:
         assert agent.held() == held
 
@@ -215,13 +218,13 @@ def test_spawner_killed(agent, tree, counter):
 def test_registry_down_unloads_nothing(make_agent, nginx, nats, tree, counter,
                                        client):
     agent = make_agent(nginx.url, nats.url).start()
-    artifact = counter(ttl=30)
+    artifact = counter()
     tree.publish(artifact)
     agent.wait_running(artifact)
     links = agent.held()["link"]
     nginx.stop()
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "degraded",
-               "degraded", 10)
+               "degraded")
     reasons = str(agent.get("/healthz")[1]["reasons"])
     assert "registry" in reasons
     wait.never(lambda: agent.held()["link"] != links, "unloaded", 2.5)
@@ -240,7 +243,7 @@ def test_registry_down_at_start(make_agent, nginx, nats, tree, counter):
     agent = make_agent(nginx.url, nats.url).start()
     assert agent.get("/status")[1]["total_programs"] == 0
     nginx.start()
-    agent.wait_running(artifact, timeout=15)
+    agent.wait_running(artifact)
 
 
 def test_registry_down_at_start_runs_from_cache(make_agent, nginx, nats, tree,
@@ -271,26 +274,30 @@ def test_registry_down_at_start_runs_from_cache(make_agent, nginx, nats, tree,
 
 def test_frozen_registry_is_told(agent, tree, counter):
     """A list that is past its own time is used, but not in silence."""
-    artifact = counter(ttl=300)
+    artifact = counter()
     at = datetime.datetime.now(datetime.timezone.utc)
-    soon = at + datetime.timedelta(seconds=4)
-    tree.publish(artifact, expires=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    later = at + datetime.timedelta(hours=1)
+    tree.publish(artifact, expires=later.strftime("%Y-%m-%dT%H:%M:%SZ"))
     agent.wait_running(artifact)
     wait_healthy(agent)
+    soon = (datetime.datetime.now(datetime.timezone.utc) +
+            datetime.timedelta(seconds=4))
+    tree.publish(artifact, expires=soon.strftime("%Y-%m-%dT%H:%M:%SZ"))
     wait.until(lambda: any(
         "the list expired at" in reason
         for reason in agent.get("/healthz")[1].get("reasons", [])),
-        lambda: f"degraded: {agent.get('/healthz')}", 20)
+        lambda: f"degraded: {agent.get('/healthz')}")
+    assert datetime.datetime.now(datetime.timezone.utc) >= soon - \
+        datetime.timedelta(seconds=1)
     assert agent.get("/healthz")[0] == 200
     assert agent.status_of(artifact.id) == "running"
-    later = at + datetime.timedelta(hours=1)
     tree.publish(artifact, expires=later.strftime("%Y-%m-%dT%H:%M:%SZ"))
     wait_healthy(agent)
 
 
 def test_registry_errors_unload_nothing(agent, tree, counter):
     """A list that cannot be read, or is no list, is a failed poll."""
-    artifact = counter(ttl=30)
+    artifact = counter()
     tree.publish(artifact)
     agent.wait_running(artifact)
     links = agent.held()["link"]
@@ -304,20 +311,24 @@ def test_registry_errors_unload_nothing(agent, tree, counter):
     wait.never(lambda: agent.held()["link"] != links, "unloaded", 2.5)
 
 
+def subscribed_first(agent, nats):
+    """Start the broker; a client that is there before telemd is."""
+    with kernel.stopped(agent.workers()["telemd"]):
+        return nats.start().client()
+
+
 def test_broker_down_at_start(make_agent, tree, nats, counter):
     """It works, says so, and delivers in order when the broker is there."""
     nats.stop()
     agent = make_agent(tree.url, nats.url).start()
     artifact = counter(ttl=2)
     tree.publish(artifact)
-    agent.wait_running(artifact)
     agent.wait_status(artifact.id, "unloaded")
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "degraded",
-               "degraded", 10)
+               "degraded")
     assert "nats" in str(agent.get("/healthz")[1]["reasons"])
-    nats.start()
-    client = nats.client()
-    client.wait_event("program_unloaded", artifact.id, timeout=20)
+    client = subscribed_first(agent, nats)
+    client.wait_event("program_unloaded", artifact.id)
     kinds = [e["type"] for e in client.events(artifact_id=artifact.id)
              if e["type"] in ("program_loaded", "program_unloaded")]
     assert kinds == ["program_loaded", "program_unloaded"]
@@ -332,9 +343,8 @@ def test_broker_restart(agent, tree, nats, client, counter):
     nats.stop()
     tree.publish(first, second)
     agent.wait_running(second)
-    nats.start()
-    again = nats.client()
-    again.wait_event("program_loaded", second.id, timeout=20)
+    again = subscribed_first(agent, nats)
+    again.wait_event("program_loaded", second.id)
     tree.publish(first, second, third)
     again.wait_event("program_loaded", third.id)
     seqs = [e["metadata"]["seq"] for e in client.events() + again.events()]
@@ -354,7 +364,7 @@ def test_violations_roll_back(make_agent, tree, nats, client, counter,
     wait.never(lambda: agent.status_of(artifact.id) != "running",
                "rolled back at the threshold, not above it", 1.5)
     cgroup.ping(1)
-    agent.wait_status(artifact.id, "rolled_back", timeout=5)
+    agent.wait_status(artifact.id, "rolled_back")
     assert not agent.held()["link"]
     event = client.wait_event("program_rolled_back", artifact.id)
     assert event["data"]["status"] == "rolled_back"
@@ -367,12 +377,13 @@ def test_violations_roll_back(make_agent, tree, nats, client, counter,
         client.on("agent.rollback.status"), "three steps")
     assert [s["status"] for s in steps] == ["initiated", "in_progress",
                                             "completed"]
-    status, body = agent.get("/rollbacks")
-    assert status == 200 and body["total"] == 1
+    body = agent.get("/rollbacks")[1]
+    assert body["total"] == 1
     entry = body["rollbacks"][0]
     assert entry["artifact_id"] == artifact.id
     assert entry["threshold"] == "max_violations"
-    assert entry["status"] == "completed"
+    wait.until(lambda: agent.get("/rollbacks")[1]["rollbacks"][0][
+        "status"] == "completed", "it is shown")
     # A tombstone: still listed, not loaded, not after a restart either.
     wait.never(lambda: agent.held()["link"], "loaded again", 1.5)
     agent.stop()
@@ -388,7 +399,7 @@ def test_errors_roll_back(make_agent, tree, nats, client, counter, cgroup):
     tree.publish(bad, good)
     agent.wait_running(bad, good)
     cgroup.ping(1)
-    agent.wait_status(bad.id, "rolled_back", timeout=5)
+    agent.wait_status(bad.id, "rolled_back")
     assert agent.status_of(good.id) == "running"
     event = client.wait_event("program_rolled_back", bad.id)
     assert event["metadata"]["threshold"] == "max_errors"
@@ -449,7 +460,7 @@ def test_previous_version_comes_back(agent, tree, client, counter):
                    {"artifact_id": new.id})
     agent.wait_status(old.id, "running", "loaded")
     agent.wait_status(new.id, "rolled_back")
-    assert len(agent.held()["link"]) == 1
+    wait.until(lambda: len(agent.held()["link"]) == 1, "one link")
 
 
 @pytest.mark.parametrize("carry", [True, False])
@@ -481,27 +492,42 @@ def test_previous_version_comes_back_as_it_was(agent, tree, client, counter,
                    {"artifact_id": new.id})
     agent.wait_status(new.id, "rolled_back")
     wait.until(lambda: agent.held()["prog"] == programs, "the same program")
-    assert agent.held()["map"] == maps
+    wait.until(lambda: agent.held()["map"] == maps, "the same maps")
     assert len(agent.held()["link"]) == 1
     wait.until(lambda: packets(old) >= counted, "counted")
     cgroup.ping(5)
     wait.until(lambda: packets(old) >= counted + 5, "counted on")
 
 
+def held_by_others(prefix):
+    """Ids of the programs that others' processes have descriptors of."""
+    ids = set()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if not os.readlink(f"/proc/{entry}/exe").startswith(prefix):
+                    ids |= kernel.held(int(entry))["prog"]
+            except OSError:
+                pass
+    return ids
+
+
 def test_objects_before_and_after(make_agent, tree, nats, counter, passer,
-                                  denier):
+                                  denier, prefix):
     """A day in short: loads, expiry, replacement, failure, crash, stop; the
     kernel has as many programs of ours as before."""
     names = ("it_count", "it_pass", "it_deny")
     before = {n: kernel.progs_named(n) for n in names}
     agent = make_agent(tree.url, nats.url).start()
     for version in range(3):
-        tree.publish(counter(ttl=2), passer(version=f"1.0.{version}"),
-                     denier(version=f"1.0.{version}"),
-                     counter(name="it_bad").tampered())
-        wait.until(lambda: len(agent.held()["link"]) >= 3, "three links")
+        good = (counter(ttl=2), passer(version=f"1.0.{version}"),
+                denier(version=f"1.0.{version}"))
+        tree.publish(*good, counter(name="it_bad").tampered())
+        for artifact in good:
+            agent.wait_log(msg="BPF program loaded", artifact_id=artifact.id)
         wait_respawned(agent, "bpfd", kill_worker(agent, "bpfd"))
     assert agent.stop()[0] == 0
     for name in names:
-        wait.until(lambda n=name: kernel.progs_named(n) == before[n],
-                   f"no {name} is left", 5)
+        # What somebody else on the machine holds is not ours.
+        wait.until(lambda n=name: kernel.progs_named(n) - before[n] <=
+                   held_by_others(prefix), f"no {name} is left")

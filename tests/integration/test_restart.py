@@ -45,7 +45,7 @@ def managed(make_agent, tree, nats, client, manager):
 def hand_over(agent):
     """What systemd's restart does first: RestartKillSignal=."""
     agent.signal(signal.SIGUSR1)
-    assert agent.process.wait(10) == HANDED_OVER
+    assert agent.process.wait(wait.LONG) == HANDED_OVER
 
 
 def restart(agent):
@@ -75,8 +75,9 @@ def test_restart_without_a_gap(managed, manager, tree, counter, passer,
         managed.forget_log()
         managed.start()
         assert managed.held() == held
-        assert manager.names() == []
-        assert len(managed.log(msg="taken up from the agent before")) == 2
+        wait.until(lambda: manager.names() == [], "the store is empty")
+        wait.until(lambda: len(managed.log(
+            msg="taken up from the agent before")) == 2, "both are taken up")
     assert manager.dropped == [] and manager.refused == 0
 
     after = managed.wait_running(counted, dropped) and managed.programs()
@@ -116,29 +117,35 @@ def test_nothing_is_missed(managed, tree, counter, cgroup):
                lambda: f"{packets(managed, artifact)} of {sent} counted")
 
 
+def loaded_at(program):
+    """When it was loaded, in seconds since 1970."""
+    return datetime.datetime.fromisoformat(
+        program["loaded_at"].replace("Z", "+00:00")).timestamp()
+
+
 def test_time_goes_on(managed, tree, counter, client):
-    artifact = counter(ttl=5)
+    """Though nobody is there for a third of it."""
+    artifact = counter(ttl=9)
     tree.publish(artifact)
-    managed.wait_running(artifact)
+    loaded = loaded_at(managed.wait_running(artifact))
     link, = managed.held()["link"]
-    started = time.monotonic()
-    restart(managed)
+    hand_over(managed)
+    wait.until(lambda: time.time() > loaded + 3, "a third is over")
+    managed.start()
     assert link_exists(link)
     wait.until(lambda: not link_exists(link), "it expires")
-    assert time.monotonic() - started < 7
+    assert 8.9 < time.time() - loaded < 11
     event = client.wait_event("program_unloaded", artifact.id)
     assert event["metadata"]["reason"] == "ttl_expired"
 
 
 def test_time_is_over_meanwhile(managed, tree, counter, client):
-    artifact = counter(ttl=3)
+    artifact = counter(ttl=6)
     tree.publish(artifact)
-    program = managed.wait_running(artifact)
-    loaded = datetime.datetime.fromisoformat(
-        program["loaded_at"].replace("Z", "+00:00")).timestamp()
+    loaded = loaded_at(managed.wait_running(artifact))
     link, = managed.held()["link"]
     hand_over(managed)
-    wait.until(lambda: time.time() > loaded + 4,
+    wait.until(lambda: time.time() > loaded + 7,
                "the time is over")
     assert link_exists(link)
     managed.start()
@@ -166,9 +173,9 @@ def test_what_belongs_to_nothing_is_let_go(managed, manager, tree, counter,
     managed.wait_log(msg="the record of the agent before cannot be used")
     managed.wait_log(msg="belong to no program that is known")
     managed.wait_running(artifact, guard)
-    kept = managed.held()["link"] & links
-    assert len(kept) == 1 and len(managed.held()["link"]) == 2
-    assert manager.names() == []
+    wait.until(lambda: len(managed.held()["link"]) == 2, "two links")
+    assert len(managed.held()["link"] & links) == 1
+    wait.until(lambda: manager.names() == [], "the store is empty")
 
 
 def test_state_file_speaks_against_it(managed, tree, counter):
@@ -192,10 +199,18 @@ def test_stop_detaches(managed, manager, tree, counter, client):
     managed.wait_running(artifact)
     link, = managed.held()["link"]
     status, took = managed.stop()
-    assert status == 0 and took < 5
-    assert not link_exists(link) and manager.names() == []
+    assert status == 0
+    wait.until(lambda: not link_exists(link), "it is detached")
+    assert manager.names() == []
     event = client.wait_event("program_unloaded", artifact.id)
     assert event["metadata"]["reason"] == "shutdown"
+
+    def again():
+        managed.start()
+        status, took = managed.stop()
+        assert status == 0
+        return took
+    assert took < 5 or wait.measured(again, 5)
 
 
 def test_killed_takes_its_programs_along(managed, manager, tree, counter):
@@ -206,7 +221,7 @@ def test_killed_takes_its_programs_along(managed, manager, tree, counter):
     link, = managed.held()["link"]
     managed.kill()
     wait.until(lambda: not link_exists(link), "it is detached")
-    assert manager.names() == []
+    wait.until(lambda: manager.names() == [], "the store is empty")
 
 
 def test_no_store(managed, manager, tree, counter):
@@ -217,7 +232,8 @@ def test_no_store(managed, manager, tree, counter):
     managed.wait_running(artifact)
     link, = managed.held()["link"]
     restart(managed)
-    assert manager.refused > 0 and not link_exists(link)
+    assert manager.refused > 0
+    wait.until(lambda: not link_exists(link), "it is detached")
     managed.wait_running(artifact)
 
 

@@ -39,7 +39,7 @@ def shell(prefix, work_dir):
         done = subprocess.run(
             ["sh", "-e", "-c", script.replace("PREFIX", prefix)],
             cwd=work_dir, text=True, capture_output=True, check=False,
-            timeout=120, env={"PATH": path, "HOME": work_dir})
+            timeout=600, env={"PATH": path, "HOME": work_dir})
         assert done.returncode == 0, f"{script}\n{done.stderr}"
         return done.stdout
     return run
@@ -90,7 +90,7 @@ def test_worked_example(shell, work_dir, eth0, make_agent, tree, nats):
     agent.start()
     tree.publish(artifact)
     agent.wait_running(artifact)
-    assert answers(eth0, 100)
+    wait.until(lambda: answers(eth0, 100), "a short ping comes back")
     assert not answers(eth0, 1600)
 
     # "The same without aegisctl": what the last line prints is the signature.

@@ -21,6 +21,14 @@ ACCOUNTS = {
 _ROLE_OF_ACCOUNT = {account: role for role, account in ACCOUNTS.items()}
 
 
+def executable(pid):
+    """What a process executes; None of one that has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return None
+
+
 class Agent:
     """One agentd under a prefix, with its configuration in the environment.
 
@@ -146,8 +154,10 @@ class Agent:
         raise LookupError("agentd has no spawner")
 
     def workers(self):
-        """Role -> pid of every worker that runs under its own account."""
+        """Role -> pid of every worker that runs under its own account, and
+        is not the spawner any more."""
         found = {}
+        own = executable(self.pid)
         queue = [self.pid]
         while queue:
             for pid in kernel.children(queue.pop()):
@@ -157,7 +167,7 @@ class Agent:
                     role = _ROLE_OF_ACCOUNT.get(pwd.getpwuid(uid).pw_name)
                 except (OSError, KeyError):
                     continue
-                if role:
+                if role and executable(pid) not in (own, None):
                     found[role] = pid
         return found
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 from . import net, wait
 
@@ -20,7 +21,7 @@ class Nats:
 
     def __init__(self, directory, user=None, password=None):
         self.directory = directory
-        self.port = net.free_port()
+        self.port, self.monitor = net.free_port(), net.free_port()
         self.user, self.password = user, password
         self.process = None
         os.makedirs(directory, exist_ok=True)
@@ -32,7 +33,7 @@ class Nats:
 
     def start(self):
         command = ["nats-server", "-a", "127.0.0.1", "-p", str(self.port),
-                   "-l", os.path.join(self.directory, "nats.log")]
+                   "-m", str(self.monitor), "-l", os.path.join(self.directory, "nats.log")]
         if self.user:
             command += ["--user", self.user, "--pass", self.password]
         self.process = subprocess.Popen(
@@ -50,6 +51,14 @@ class Nats:
     def client(self):
         return Client(self)
 
+    def hears(self, subject):
+        """True if somebody subscribed to exactly this subject."""
+        with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.monitor}/subsz?subs=1&limit=9999",
+                timeout=20) as answer:
+            return any(s["subject"] == subject for s in
+                       json.load(answer)["subscriptions_list"])
+
 
 class Client:
     """A connection that subscribes to everything (">") and keeps it."""
@@ -58,6 +67,7 @@ class Client:
 
     def __init__(self, broker):
         self.messages = []  # (time of arrival, subject, bytes)
+        self._broker = broker
         self._lock = threading.Lock()
         self._socket = socket.create_connection(("127.0.0.1", broker.port), 5)
         self._socket.settimeout(None)
@@ -113,7 +123,10 @@ class Client:
         self._send(head.encode() + body + b"\r\n")
 
     def request(self, subject, body, timeout=wait.LONG):
-        """Publish with a reply subject; the answer, decoded."""
+        """Publish with a reply subject, to somebody who is there; the answer,
+        decoded."""
+        wait.until(lambda: self._broker.hears(subject),
+                   f"a subscriber to {subject}")
         inbox = f"_INBOX.test{os.getpid()}.{next(self._inboxes)}"
         self.publish(subject, body, inbox)
         return wait.until(lambda: self.on(inbox),

@@ -17,6 +17,8 @@ def until(condition, what, timeout=LONG, every=0.02):
     deadline = time.monotonic() + timeout
     last = None
     while True:
+        # Who was kept from looking for long looks once more.
+        late = time.monotonic() > deadline
         try:
             result = condition()
             if result:
@@ -24,7 +26,7 @@ def until(condition, what, timeout=LONG, every=0.02):
             last = result
         except (AssertionError, LookupError, OSError, ValueError) as error:
             last = error
-        if time.monotonic() > deadline:
+        if late:
             text = what() if callable(what) else what
             raise AssertionError(
                 f"not within {timeout:g} s: {text} (last seen: {last!r})")
