@@ -26,7 +26,7 @@ def test_hung_worker_is_replaced(agent, tree, client, counter, denier,
         assert cgroup.ping(wait=0.3) == 0
         return not os.path.exists(f"/proc/{pid}")
     try:
-        wait.until(gone, f"the hung {role} is killed", 90, every=0.5)
+        wait.until(gone, f"the hung {role} is killed", 240, every=0.5)
     finally:
         if os.path.exists(f"/proc/{pid}"):
             os.kill(pid, signal.SIGCONT)
@@ -34,13 +34,13 @@ def test_hung_worker_is_replaced(agent, tree, client, counter, denier,
     print(f"{role} was replaced after {took:.0f} s")
     assert took > 30, "it was given no time"
     wait.until(lambda: agent.workers().get(role) not in (None, pid),
-               f"{role} runs again", 15)
+               f"{role} runs again")
     line = agent.wait_log(level="error", msg=f"worker {role} ended")
     assert "did not answer" in line["error"]
     assert agent.held() == held
     fresh = counter(name="it_fresh")
     tree.publish(artifact, guard, fresh)
-    agent.wait_running(fresh, timeout=15)
+    agent.wait_running(fresh)
     wait.until(
         lambda: client.events("agent_heartbeat")[-1]["metadata"][
             "worker_restarts"][role] == 1,

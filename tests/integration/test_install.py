@@ -79,7 +79,7 @@ def run_agentd(prefix, *arguments, **environment):
         [os.path.join(prefix, "sbin/agentd"), *arguments], text=True,
         env=dict({"PATH": "/usr/bin:/bin"}, **environment),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, timeout=10, check=False)
+        stderr=subprocess.STDOUT, timeout=60, check=False)
     return done.returncode, done.stdout
 
 

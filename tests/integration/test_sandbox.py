@@ -86,7 +86,7 @@ def fixture_probe(build_dir):
     def probe(role, *args):
         done = subprocess.run(
             [program, role, *map(str, args)], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
             env={"ASAN_OPTIONS": "handle_segv=0:handle_abort=0"})
         if done.returncode == -signal.SIGSYS:
             return KILLED
@@ -114,12 +114,6 @@ def listener():
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         yield sock.getsockname()[1]
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture(name="directory")
@@ -294,15 +288,16 @@ def test_connections_to_granted_ports_only(probe, role):
         assert probe(role, *grant, "connect", other) == "EACCES"
         # the resolver's port is open: nobody listens there
         assert probe(role, *grant, "connect", 53) == "ECONNREFUSED"
-        assert probe(role, *grant, "bind", free_port()) == "EACCES"
+        assert probe(role, *grant, "bind", net.free_port()) == "EACCES"
 
 
 @needs_ports
 def test_apid_listens_on_its_port_and_connects_nowhere(probe):
-    port = free_port()
+    port = net.free_port()
     assert probe("apid", "--bind", port, "bind", port) == "ok"
     with listener() as other:
-        assert probe("apid", "--bind", port, "bind", free_port()) == "EACCES"
+        assert probe("apid", "--bind", port, "bind",
+                     net.free_port()) == "EACCES"
         assert probe("apid", "--bind", port, "connect", other) == KILLED
 
 

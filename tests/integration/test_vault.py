@@ -79,10 +79,10 @@ def test_vault_worker_killed(make_agent, tree, nats, vault, counter):
     agent.wait_running(first)
     for _ in range(3):
         pid = wait.until(lambda: agent.workers().get("vault"),
-                         "the worker", 15)
+                         "the worker")
         subprocess.run(["kill", "-KILL", str(pid)], check=True)
         wait.until(lambda: agent.workers().get("vault") not in (None, pid),
-                   "another worker", 15)
+                   "another worker")
     # Keys known so far stay in use meanwhile.
     second = signed_by_vault(counter(name="it_second"))
     tree.publish(first, second)
@@ -97,8 +97,11 @@ def test_keys_not_confirmed_come_of_age(make_agent, tree, nats, vault,
     first = signed_by_vault(counter())
     tree.publish(first)
     agent.wait_running(first)
+    # On a busy machine they may have been too old before, and renewed.
+    before = len(agent.log(msg="no longer used"))
     vault.sealed = True
-    agent.wait_log(level="warn", msg="no longer used", timeout=20)
+    wait.until(lambda: len(agent.log(level="warn", msg="no longer used"))
+               > before, "it is told")
     # Nothing new, but what runs stays; and /healthz says why.
     second = signed_by_vault(counter(name="it_second"))
     tree.publish(first, second)
@@ -114,7 +117,7 @@ def test_keys_not_confirmed_come_of_age(make_agent, tree, nats, vault,
     agent.wait_running(second, timeout=40)
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
                lambda: f"healthy: {agent.get('/healthz')}")
-    assert len(agent.log(msg="no longer used")) == 1
+    assert len(agent.log(msg="no longer used")) == before + 1
 
 
 def test_token_file_is_read_again_when_it_changes(make_agent, tree, nats,
@@ -133,15 +136,15 @@ def test_token_file_is_read_again_when_it_changes(make_agent, tree, nats,
     vault.token = "renewed-token"
     wait.until(lambda: any("token has expired" in reason for reason in
                            agent.get("/healthz")[1].get("reasons", [])),
-               lambda: f"refused: {agent.get('/healthz')}", 20)
+               lambda: f"refused: {agent.get('/healthz')}")
     # ... and whoever renews it puts the new one in its place, as one does.
     with open(path + ".new", "w", encoding="ascii") as out:
         out.write("renewed-token\n")
     os.chmod(path + ".new", 0o600)
     os.rename(path + ".new", path)
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
-               lambda: f"healthy: {agent.get('/healthz')}", 20)
-    assert agent.log(msg="has changed and is read again")
+               lambda: f"healthy: {agent.get('/healthz')}")
+    agent.wait_log(msg="has changed and is read again")
     assert not any("renewed-token" in line for line in agent.raw_lines())
 
 

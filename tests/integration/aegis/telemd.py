@@ -14,6 +14,7 @@ import time
 import pytest
 
 from . import net, schemas, wait
+from .wait import LONG  # where wait is a method
 
 
 def tool(name):
@@ -142,12 +143,12 @@ class Telemd:
     def accepted(self):
         return max((m["id"] for m in self.all("accepted")), default=0)
 
-    def await_accepted(self, number, timeout=wait.LONG):
+    def await_accepted(self, number, timeout=LONG):
         wait.until(lambda: self.accepted() >= number,
                    lambda: f"event {number} accepted, only "
                            f"{self.accepted()}", timeout)
 
-    def connected(self, timeout=wait.LONG):
+    def connected(self, timeout=LONG):
         self.wait("state", lambda m: m["connected"], timeout)
 
     def state(self):
