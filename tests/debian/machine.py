@@ -69,12 +69,12 @@ class Machine:
         wait.until(lambda: self.ok("runlevel") and
                    self.run("runlevel").split()[1] == level and
                    not self.ok("pidof", "-x", "rc"),
-                   f"runlevel {level}", 30)
+                   f"runlevel {level}")
 
     def destroy(self):
         self.process.kill()
-        self.process.wait(10)
-        wait.until(self._remove_cgroups, "all its processes are gone", 30)
+        self.process.wait(wait.LONG)
+        wait.until(self._remove_cgroups, "all its processes are gone")
 
     def _remove_cgroups(self):
         for directory, _, _ in os.walk(self.cgroup.path, topdown=False):
@@ -85,7 +85,7 @@ class Machine:
         """A path of the machine's, for this side."""
         return f"/proc/{self.pid}/root{name}"
 
-    def run(self, *command, network=False, status=0, limit=60):
+    def run(self, *command, network=False, status=0, limit=300):
         """Run it there, as root, with nothing to type on.  NETWORK: with
         this side's network.  STATUS: what it must end with, None for
         whatever.  Returns its output, or (status, output)."""
@@ -245,13 +245,12 @@ class Machine:
         """What the agent's API there answers; None if it does not."""
         done = subprocess.run(
             ["nsenter", f"--target={self.pid}", "--net", "curl", "-sS",
-             "--max-time", "5", f"http://127.0.0.1:8080{path}"],
+             "--max-time", "20", f"http://127.0.0.1:8080{path}"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
     def await_answer(self):
-        return wait.until(lambda: self.get("/healthz"), "the agent answers",
-                          30)
+        return wait.until(lambda: self.get("/healthz"), "the agent answers")
 
     def run_all(self, artifact_ids):
         status = self.get("/status")

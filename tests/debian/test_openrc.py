@@ -31,7 +31,7 @@ def rc(machine, action, status=0):
 def test_openrc_script(gentoo, listed):
     rc(gentoo, "status", 3)
     rc(gentoo, "start")
-    wait.until(lambda: gentoo.run_all(listed), "the programs run", 30)
+    wait.until(lambda: gentoo.run_all(listed), "the programs run")
     loaded, pid = gentoo.programs(), gentoo.agent_pid()
     assert loaded
     rc(gentoo, "status")
@@ -40,12 +40,12 @@ def test_openrc_script(gentoo, listed):
     assert gentoo.agent_pid() == pid
     rc(gentoo, "restart")
     assert gentoo.agent_pid() not in (None, pid)
-    assert all_gone(loaded)
-    wait.until(lambda: gentoo.run_all(listed), "they run again", 30)
+    wait.until(lambda: all_gone(loaded), "they are gone")
+    wait.until(lambda: gentoo.run_all(listed), "they run again")
     loaded = gentoo.programs()
     rc(gentoo, "stop")
     assert not gentoo.processes()
-    assert all_gone(loaded)
+    wait.until(lambda: all_gone(loaded), "they are gone")
     rc(gentoo, "status", 3)
 
 

@@ -73,7 +73,7 @@ def test_install_starts_the_agent(boot, unpack, deb):
     assert health["status"] == "unhealthy"
     assert any("registry" in reason for reason in health["reasons"])
     wait.until(lambda: installed.processes() == sorted(
-        [("agentd", "root")] * 2 + WORKERS), installed.processes, 20)
+        [("agentd", "root")] * 2 + WORKERS), installed.processes)
     assert os.stat(installed.path(CONFIG)).st_mode & 0o7777 == 0o600
 
 
@@ -100,7 +100,7 @@ def test_policy_is_obeyed(machine, deb):
 def test_service_script(installed, listed):
     installed.await_answer()
     installed.service("restart")
-    wait.until(lambda: installed.run_all(listed), "the programs run", 30)
+    wait.until(lambda: installed.run_all(listed), "the programs run")
     loaded, pid = installed.programs(), installed.agent_pid()
     assert loaded
     installed.service("status")
@@ -109,7 +109,7 @@ def test_service_script(installed, listed):
     assert installed.agent_pid() == pid
     installed.service("stop")
     assert not installed.processes()
-    assert all_gone(loaded)
+    wait.until(lambda: all_gone(loaded), "they are gone")
     installed.service("status", status=3)
 
 
@@ -129,7 +129,7 @@ def test_boot_starts_it(machine, deb):
 
 def test_upgrade_keeps_what_the_operator_changed(installed, listed, newer_deb):
     installed.service("restart")
-    wait.until(lambda: installed.run_all(listed), "the programs run", 30)
+    wait.until(lambda: installed.run_all(listed), "the programs run")
     pid, config = installed.agent_pid(), installed.read(CONFIG)
     loaded = installed.programs()
     installed.apt("-o", "Dpkg::Options::=--force-confold", "install",
@@ -142,7 +142,7 @@ def test_upgrade_keeps_what_the_operator_changed(installed, listed, newer_deb):
     assert installed.agent_pid() not in (None, pid)
     # The new file, not the one that was unlinked.
     assert not is_outdated(installed.agent_pid())
-    wait.until(lambda: installed.run_all(listed), "they run again", 30)
+    wait.until(lambda: installed.run_all(listed), "they run again")
     assert all_gone(loaded) and installed.programs()
 
 
@@ -254,4 +254,4 @@ def test_accounts_by_systemd_sysusers(machine, deb):
     machine.install(deb)
     assert made_accounts(machine) == WANTED
     wait.until(lambda: machine.processes() == sorted(
-        [("agentd", "root")] * 2 + WORKERS), machine.processes, 20)
+        [("agentd", "root")] * 2 + WORKERS), machine.processes)
