@@ -17,6 +17,7 @@
 #include "bpfd/attach.h"
 #include "bpfd/failure.h"
 #include "bpfd/kernel.h"
+#include "bpfd/rtnl.h"
 #include "common/loadplan.h"
 #include "common/tcfilter.h"
 
@@ -86,6 +87,10 @@ bool clsact_is_ours(uint32_t owner, const char *name, bool *made_qdisc);
 
 /* Does NAME stand in the BTF in FD?  True also if it cannot be read. */
 bool clsact_btf_has(int fd, const char *name);
+
+/* All that hang at one end of an interface, each an RTM_NEWTFILTER to EACH. */
+int clsact_dump(const struct kernel *k, uint32_t ifindex, bool egress,
+    rtnl_each each, void *ctx);
 
 /* An RTM_NEWTFILTER; false: it names no filter (but perhaps a chain). */
 bool clsact_parse(const struct nlmsghdr *h, struct clsact_seen *seen);
