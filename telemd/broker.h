@@ -42,7 +42,7 @@ int broker_set_urls(
 int broker_set_secret(struct broker *b, enum secret_kind kind, const void *data,
     size_t len) _must_check_;
 
-/* "host:port" of each URL without its secrets, for people.  Static buffer. */
+/* "host:port" of URL number I without its secrets, for people: BUF. */
 const char *broker_display_url(
     const struct broker *b, int i, char *buf, size_t size);
 

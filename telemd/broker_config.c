@@ -103,7 +103,8 @@ broker_port(const struct broker *b, int i)
 
 	if (colon == NULL || memchr(colon, ']', len - (size_t)(colon - host)))
 		return 4222;
-	for (colon++; colon < host + len && isdigit((unsigned char)*colon);
+	for (colon++; colon < host + len && port <= UINT16_MAX &&
+	     isdigit((unsigned char)*colon);
 	     colon++)
 		port = port * 10 + (unsigned int)(*colon - '0');
 	return port > 0 && port <= UINT16_MAX ? (uint16_t)port : 4222;

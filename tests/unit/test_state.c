@@ -335,6 +335,55 @@ START_TEST (names_remember_the_highest) {
 }
 END_TEST
 
+START_TEST (the_name_accepted_longest_ago_makes_room) {
+	char name[16];
+	struct state s;
+	int i;
+
+	state_init(&s);
+	for (i = 0; i < STATE_MAX_NAMES + 3; i++) {
+		(void)snprintf(name, sizeof(name), "%d", (i * 7919) % 100003);
+		state_name_accept(&s, name, "1.0.0", 0);
+		/* The first is accepted again and again. */
+		state_name_accept(&s, "0", "1.0.0", 0);
+	}
+	ck_assert_uint_eq(s.name_count, STATE_MAX_NAMES);
+	for (i = 0; i < STATE_MAX_NAMES + 3; i++) {
+		(void)snprintf(name, sizeof(name), "%d", (i * 7919) % 100003);
+		ck_assert_int_eq(
+		    state_name_find(&s, name) != NULL, i == 0 || i > 3);
+	}
+	state_free(&s);
+}
+END_TEST
+
+START_TEST (versions_and_names_of_any_length) {
+	char version[AEGIS_VERSION_SIZE + 1], name[AEGIS_NAME_SIZE + 1];
+	struct state s;
+
+	state_init(&s);
+	memset(version, '1', sizeof(version));
+	memset(name, 'n', sizeof(name));
+	version[AEGIS_VERSION_SIZE - 1] = name[AEGIS_NAME_SIZE - 1] = '\0';
+	state_name_accept(&s, name, version, 1);
+	ck_assert_str_eq(state_name_find(&s, name)->highest_version, version);
+	ck_assert_int_eq(state_name_allow_downgrade(&s, name, version), 0);
+	/* One more: not kept, and not half. */
+	version[AEGIS_VERSION_SIZE - 1] = '1';
+	version[AEGIS_VERSION_SIZE] = '\0';
+	ck_assert_int_eq(
+	    state_name_allow_downgrade(&s, name, version), -EINVAL);
+	state_name_accept(&s, name, version, 2);
+	ck_assert_uint_eq(state_name_find(&s, name)->highest_sequence, 1);
+	name[AEGIS_NAME_SIZE - 1] = 'n';
+	name[AEGIS_NAME_SIZE] = '\0';
+	state_name_accept(&s, name, "1.0.0", 0);
+	ck_assert_ptr_null(state_name_find(&s, name));
+	ck_assert_uint_eq(s.name_count, 1);
+	state_free(&s);
+}
+END_TEST
+
 START_TEST (sequences_only_grow) {
 	struct state_name *n;
 	struct state s;
@@ -381,4 +430,6 @@ UNIT_MAIN("state", what_is_saved_is_loaded, damage_is_set_aside,
     links_and_directories_are_no_state, a_failed_save_leaves_the_old,
     ids_and_checksums_are_the_key, pardon_lifts_all_of_an_id,
     the_longest_unseen_makes_room, ages, this_boot_has_an_id,
-    names_remember_the_highest, sequences_only_grow, the_history_is_bounded)
+    names_remember_the_highest, the_name_accepted_longest_ago_makes_room,
+    versions_and_names_of_any_length, sequences_only_grow,
+    the_history_is_bounded)
