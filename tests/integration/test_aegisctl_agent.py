@@ -102,7 +102,7 @@ def test_refused_program_comes_with_the_verifiers_log(
                         [{"program": "it_reject", "cgroup": "$cgroup"}],
                         parameters={"cgroup": cgroup.path})
     tree.publish(artifact)
-    agent.wait_status(artifact.id, "rolled_back", timeout=20)
+    agent.wait_status(artifact.id, "rolled_back")
     event = json.loads(next(
         line for line in ctl("-j", "events")[1].splitlines()
         if "program_error" in line))
@@ -120,7 +120,7 @@ def test_follower_that_does_not_read_is_dropped(ctl, follow, agent, tree,
     # Each makes an event when it is loaded and one with every sample.
     artifacts = [counter(name=f"it_count_{n}") for n in range(10)]
     tree.publish(*artifacts)
-    agent.wait_running(*artifacts, timeout=60)
+    agent.wait_running(*artifacts)
     agent.wait_log(msg="a follower does not read", timeout=180)
     grown = (int(kernel.proc_status(agent.pid)["VmRSS"].split()[0])
              - int(before.split()[0]))
@@ -128,7 +128,7 @@ def test_follower_that_does_not_read_is_dropped(ctl, follow, agent, tree,
     # Others are not held up, and the one that was gets the reason.
     assert ctl("status")[0] == DONE
     stuck.send_signal(signal.SIGCONT)
-    _, err = stuck.communicate(timeout=30)
+    _, err = stuck.communicate(timeout=wait.LONG)
     assert stuck.returncode != DONE
     assert "no more events" in err or "too slow" in err
 
@@ -146,7 +146,7 @@ def test_stop_ends_the_stream(follow, agent):
     stream = follow()
     next_line(stream, "agent_heartbeat")
     agent.stop()
-    _, err = stream.communicate(timeout=10)
+    _, err = stream.communicate(timeout=wait.LONG)
     assert stream.returncode == 69 and "it stopped" in err
 
 
@@ -199,7 +199,8 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
              sockets[0], *arguments],
             capture_output=True, text=True, timeout=30, check=False)
         return done.returncode, done.stdout + done.stderr
-    workers = agent.workers()
+    workers = wait.until(lambda: len(w := agent.workers()) == 5 and w,
+                         "all workers")
     configure(LOG_LEVEL="debug", CONTROL_SOCKET=sockets[1])
     status, text = ctl("reload")
     assert status == DONE
@@ -213,12 +214,12 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
     assert ctl("reload")[0] == DONE
     wait.until(lambda: len(agent.workers()) == len(workers) and
                agent.workers()["telemd"] != workers["telemd"],
-               "another telemd", 10)
+               "another telemd")
     assert {k: v for k, v in agent.workers().items() if k != "telemd"} == \
         {k: v for k, v in workers.items() if k != "telemd"}
     assert not agent.log(level="error", msg="worker")
     # The level is in force, and a bad file changes nothing of it.
-    agent.wait_log(level="debug", timeout=20)
+    agent.wait_log(level="debug")
     # SIGHUP does the same.
     configure(LOG_LEVEL="info", CONTROL_SOCKET=sockets[1],
               NATS_URL="nats://127.0.0.1:1")

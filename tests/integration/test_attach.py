@@ -41,7 +41,7 @@ def counts(agent, artifact, trigger, times=5):
     for _ in range(times):
         trigger()
     wait.until(lambda: counted(agent, artifact) >= before + times,
-               "the counter moves", 10)
+               "the counter moves")
 
 
 def gethostid():
@@ -136,7 +136,7 @@ def test_two_of_one_priority_and_who_is_first(agent, tree, probing):
     other = probing(entry, name="it_other")
     tree.publish(first, other)
     wait.until(lambda: first.id in agent.programs().get(
-        other.id, {}).get("error", ""), "the first is named", 10)
+        other.id, {}).get("error", ""), "the first is named")
 
 
 def test_sk_lookup_needs_no_target(agent, tree, probing):

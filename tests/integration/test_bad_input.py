@@ -95,7 +95,7 @@ def agent(request, shared_agent, tree, beside):
     request.node.agents = [shared_agent]
     tree.publish(beside)
     wait.until(lambda: len(shared_agent.held()["link"]) == 1,
-               "only the good one is loaded", 5)
+               "only the good one is loaded")
     shared_agent.forget_log()
     yield shared_agent
     assert shared_agent.process.poll() is None
@@ -108,7 +108,7 @@ def refused(agent, tree, client, beside):
     """refused(artifact, words...): the artifact gets exactly one error with
     these words, in the log and as an event, while a good one beside it runs
     and agentd keeps its descriptors, but for KEPT that it must keep."""
-    def check(artifact, *words, status=("failed",), kept=0, timeout=10):
+    def check(artifact, *words, status=("failed",), kept=0, timeout=wait.LONG):
         links = agent.held()["link"]
         fds = len(kernel.descriptors(agent.pid)) + kept
         tree.publish(beside, artifact)
@@ -128,7 +128,7 @@ def refused(agent, tree, client, beside):
         assert agent.held()["link"] == links
         wait.until(lambda: len(kernel.descriptors(agent.pid)) <= fds,
                    lambda: f"{fds} descriptors again: "
-                           f"{kernel.descriptors(agent.pid)}", 3)
+                           f"{kernel.descriptors(agent.pid)}")
         return error
     return check
 
@@ -165,14 +165,14 @@ def test_malformed_entry_beside_a_good_one(agent, tree, beside, counter,
     tree.store(base)
     tree.publish(beside, entries=[entry])
     line = wait.until(lambda: complaints(agent),
-                      "an error about the entry", 3)[0]
+                      "an error about the entry")[0]
     assert word in line["msg"] + line.get("error", ""), line
     assert len(agent.held()["link"]) == 1
 
 
 def test_entries_that_are_no_objects(agent, tree, beside):
     tree.publish(beside, entries=[7, "x", None, []])
-    wait.until(lambda: len(complaints(agent)) >= 4, "four errors", 3)
+    wait.until(lambda: len(complaints(agent)) >= 4, "four errors")
 
 
 def test_malformed_entry_first(agent, tree, beside, counter):
@@ -185,7 +185,7 @@ def test_malformed_entry_first(agent, tree, beside, counter):
 
 def test_same_error_is_not_repeated_with_every_poll(agent, tree, beside):
     tree.publish(beside, entries=[{"artifact_id": 7}])
-    wait.until(lambda: complaints(agent), "an error about the entry", 3)
+    wait.until(lambda: complaints(agent), "an error about the entry")
     first = len(complaints(agent))
     wait.never(lambda: len(complaints(agent)) > first, "said again", 2.5)
 
@@ -197,12 +197,12 @@ def test_same_error_is_not_repeated_with_every_poll(agent, tree, beside):
 def test_malformed_list(agent, tree, beside, body):
     agent.forget_log()
     tree.publish_raw(body)
-    agent.wait_log(timeout=5, level="warn", msg="registry poll failed")
+    agent.wait_log(level="warn", msg="registry poll failed")
     tree.publish(beside)
     # It waits longer after each failure, so another may not come between.
-    agent.wait_log(timeout=20, msg="registry answers again")
+    agent.wait_log(msg="registry answers again")
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
-               lambda: f"healthy: {agent.get('/healthz')}", 8)
+               lambda: f"healthy: {agent.get('/healthz')}")
 
 
 def test_bytes_are_not_what_the_list_says(refused, counter):
@@ -227,7 +227,7 @@ def test_registry_lists_before_it_stores(agent, tree, client, beside, counter):
     assert "checksum mismatch" in error["metadata"]["error"]
     tree.store(late)
     wait.until(lambda: agent.programs()[late.id]["version"] == "1.1.0",
-               "the new one runs", 40)
+               "the new one runs")
 
 
 def test_binary_is_missing(agent, tree, client, beside, counter):
@@ -237,7 +237,7 @@ def test_binary_is_missing(agent, tree, client, beside, counter):
     tree.publish(beside, entries=[late.entry])
     client.wait_event("program_error", late.id)
     tree.store(late)
-    agent.wait_running(late, timeout=30)
+    agent.wait_running(late)
 
 
 # --- the artifact ---
@@ -398,7 +398,7 @@ def test_good_parameters_reach_the_program(agent, tree, beside, counter,
     agent.wait_running(artifact)
     cgroup.ping(4)
     wait.until(lambda: agent.programs()[artifact.id]["telemetry"][
-        "violations"] == 12, "3 violations for each of 4 packets", 5)
+        "violations"] == 12, "3 violations for each of 4 packets")
 
 
 # --- the kernel ---
@@ -441,7 +441,7 @@ def test_missing_interface_is_waited_for(agent, tree, client, beside, veth,
     assert veth.name in event["metadata"]["error"]
     # Tried again with back-off; there some day.
     veth.create()
-    agent.wait_running(artifact, timeout=30)
+    agent.wait_running(artifact)
     assert veth.ping(1) == 1
 
 
@@ -489,10 +489,10 @@ def test_many_bad_ones_leak_nothing(agent, tree, beside, counter, objects,
         ]
     tree.publish(beside, *bad)
     for artifact in bad:
-        agent.wait_status(artifact.id, "failed", "rolled_back", timeout=20)
+        agent.wait_status(artifact.id, "failed", "rolled_back")
     tree.publish(beside)
     wait.until(lambda: all(n <= before[role] for role, n in counts().items()),
-               lambda: f"descriptors as before: {before} {counts()}", 8)
+               lambda: f"descriptors as before: {before} {counts()}")
     assert len(agent.held()["link"]) == 1
 
 
@@ -517,5 +517,5 @@ def test_leftovers_of_others_in_the_cache(make_agent, tree, nats, work_dir,
     agent.start(ready=False)
     wait.until(lambda: any(link in line and "link" in line
                            for line in agent.raw_lines()),
-               lambda: f"a refusal that names {link}: {agent.raw_lines()}", 5)
+               lambda: f"a refusal that names {link}: {agent.raw_lines()}")
     assert os.listdir(real) == []

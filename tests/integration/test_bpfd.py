@@ -95,7 +95,7 @@ class Driver:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(wait.LONG)
 
 
 @pytest.fixture(scope="session")
@@ -135,11 +135,16 @@ def bpf_ids():
 
 
 def back_to(before):
-    """Wait until the kernel has no BPF object that was not there before."""
+    """Wait until the kernel has no BPF object that was not there before, but
+    for those that processes hold which are none of ours."""
     def new():
-        return {k: ids - before[k] for k, ids in bpf_ids().items()
-                if ids - before[k]}
-    wait.until(lambda: not new(), lambda: f"objects are gone: {new()}", 5)
+        found = {k: ids - before[k] for k, ids in bpf_ids().items()
+                 if ids - before[k]}
+        for pid in kernel.strangers() if found else ():
+            for kind, ids in kernel.held(pid).items():
+                found[kind] = found.get(kind, set()) - ids
+        return {k: ids for k, ids in found.items() if ids}
+    wait.until(lambda: not new(), lambda: f"objects are gone: {new()}")
 
 
 @pytest.fixture
@@ -198,7 +203,7 @@ def test_counts_every_packet(driver, built, veth, nothing_left):
     sent = 2000
     flood(veth, sent)
     end = wait.until(lambda: (s := driver.sample()[1]).packets -
-                     start.packets >= sent and s, "all are counted", 3)
+                     start.packets >= sent and s, "all are counted")
     # A few of the kernel's own (ARP, IPv6 neighbours) may be among them.
     assert sent <= end.packets - start.packets <= sent * 1.05
     assert end.violations == 0
@@ -226,7 +231,7 @@ def test_drops_what_the_parameters_say(driver, built, veth, nothing_left):
     assert sample.violations >= 1 and sample.errors == 0
     # Custody: closing the link, not bpfd, is what detaches.
     driver("unlink", 1, 0)
-    wait.until(lambda: veth.ping(1) == 1, "packets pass again", 3)
+    wait.until(lambda: veth.ping(1) == 1, "packets pass again")
     driver("unload", 1)
 
 
@@ -271,20 +276,29 @@ def test_kept_btf_changes_nothing(driver, built, nothing_left):
     args = [built["core"], "attach=it_core,raw_tp,sched_switch"]
     first = driver.loaded(1, *args)
     second = driver.loaded(2, *args)
+
+    def load_us():
+        done = driver.loaded(3, *args)
+        driver("unload", 3)
+        return done.load_us
     bare = driver("tag", "it_core", built["core"])[0].split()[1]
     assert list(first.tags.values()) == list(second.tags.values()) == [bare]
-    assert second.load_us < first.load_us / 2
+    wait.measured(load_us, first.load_us / 2)
     driver("unload", 1)
     driver("unload", 2)
 
 
 def test_run_time_is_sampled(driver, built, cgroup, nothing_left):
     driver("count")
-    driver.loaded(1, built["count"], egress(cgroup))
+    done = driver.loaded(1, built["count"], egress(cgroup))
     cgroup.ping(5)
     sample = driver.sample()[1]
     assert sample.run_count >= 5
-    assert 0 < sample.run_time_ns < 5_000_000
+    # Whatever a run took on a busy machine: as bpftool has it.
+    shown = json.loads(net.run("bpftool", "-j", "prog", "show", "id",
+                               str(*done.progs.values())))
+    assert (sample.run_time_ns, sample.run_count) == (
+        shown["run_time_ns"], shown["run_cnt"])
     assert sample.memory_bytes >= 4096
     driver("unload", 1)
 
@@ -295,7 +309,7 @@ def test_bpfd_holds_no_link(driver, built, cgroup, nothing_left):
     assert held["link"] == set()
     assert set(done.progs.values()) <= held["prog"]
     driver("unload", 1)
-    wait.until(lambda: not kernel.held(driver.pid)["prog"], "forgotten", 1)
+    wait.until(lambda: not kernel.held(driver.pid)["prog"], "forgotten")
 
 
 def test_privileges(driver):
@@ -386,7 +400,8 @@ def test_failure_leaves_nothing(driver, built, cgroup, veth, nothing_left,
         assert word in done.error, done.error
     assert not done.progs and not done.links and not done.maps
     back_to(before)
-    assert len(kernel.descriptors(driver.pid)) == fds
+    wait.until(lambda: len(kernel.descriptors(driver.pid)) == fds,
+               "as many descriptors as before")
     assert set(driver.sample()) == {9}
     # And the one that ran goes on.
     cgroup.ping(2)
@@ -499,7 +514,7 @@ def test_update_misses_nothing(driver, built, veth, nothing_left):
         assert done.updated == [0] and not done.links
         # agentd keeps the link over the replacement; here it is handed on.
         driver("handover", last, last + 1, 0)
-        time.sleep(0.02)  # the old program's last run is over
+        kernel.let_programs_end()
         total += driver.sample()[last].violations
         driver("unload", last)
         last += 1
@@ -604,23 +619,26 @@ def test_answers_while_it_loads(driver, built, veth, nothing_left):
     """BTF, the verifier and RCU take their time in another thread."""
     driver.loaded(99, built["kinds"], f"attach=k_TCX_INGRESS,tcx/ingress,"
                   f"{veth.name}")
-    for number in range(1, 11):
-        driver("start", number, built["kinds"],
-               "attach=k_TP_BTF,tp_btf,sched_switch")
-    slowest = 0
-    rounds = 0
-    start = time.monotonic()
-    while time.monotonic() - start < 0.2:
-        pong = next(l for l in driver("ping") if l.startswith("pong "))
-        assert 99 in driver.sample()
-        slowest = max(slowest, int(pong.split()[1]))
-        rounds += 1
-    for number in range(1, 11):
-        driver("wait", number)
-        driver("unload", number)
+
+    def slowest_us():
+        """Of its answers in a while, of which most is spent in loading."""
+        for number in range(1, 11):
+            driver("start", number, built["kinds"],
+                   "attach=k_TP_BTF,tp_btf,sched_switch")
+        answers = []
+        start = time.monotonic()
+        while len(answers) < 3 or time.monotonic() - start < 0.2:
+            pong = next(l for l in driver("ping") if l.startswith("pong "))
+            assert 99 in driver.sample()
+            answers.append(int(pong.split()[1]))
+        for number in range(1, 11):
+            driver("wait", number)
+            driver("unload", number)
+        print(f"slowest of {len(answers)} answers while ten are loaded: "
+              f"{max(answers) / 1000:.2f} ms")
+        return max(answers)
+    wait.measured(slowest_us, 100_000)
     driver("unload", 99)
-    print(f"slowest answer while ten are loaded: {slowest / 1000:.2f} ms")
-    assert rounds >= 3 and slowest < 100_000
 
 
 def test_forgotten_while_it_loads(driver, built, nothing_left):
@@ -649,7 +667,8 @@ def test_memory_after_many_cycles(driver, built, cgroup, nothing_left):
     growth = kernel.anonymous_kb(driver.pid) - before
     print(f"bpfd's memory after 1,000 cycles: {growth:+} KiB")
     assert growth <= 1024
-    assert len(kernel.descriptors(driver.pid)) == fds
+    wait.until(lambda: len(kernel.descriptors(driver.pid)) == fds,
+               "as many descriptors as before")
 
 
 def cpu_ns(pid):
@@ -679,4 +698,4 @@ def test_ends_with_agentd(build, bpfd_path, nothing_left):
     pid = one.pid
     one.process.send_signal(signal.SIGKILL)
     one.process.wait()
-    wait.until(lambda: not os.path.exists(f"/proc/{pid}"), "bpfd ends", 3)
+    wait.until(lambda: not os.path.exists(f"/proc/{pid}"), "bpfd ends")

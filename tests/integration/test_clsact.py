@@ -112,7 +112,7 @@ def dropped(agent, artifact):
 
 
 def finish(sender):
-    said, _ = sender.communicate("stop\n", timeout=30)
+    said, _ = sender.communicate("stop\n", timeout=wait.LONG)
     return int(said)
 
 
@@ -186,7 +186,7 @@ def test_a_priority_of_another_kind_is_named(agent, tree, filtering, veth):
     assert filters(veth.name) == theirs
     # When it comes free it is taken.
     net.run("tc", "filter", "del", "dev", veth.name, "ingress", "prio", "50")
-    agent.wait_running(artifact, timeout=30)
+    agent.wait_running(artifact)
     assert len(ours(veth.name)) == 1
 
 
@@ -261,7 +261,7 @@ def test_a_failed_load_leaves_nothing(agent, tree, filtering, veth):
 
 def another_bpfd(agent, old):
     wait.until(lambda: agent.workers().get("bpfd") not in (None, old),
-               "another bpfd", 40)
+               "another bpfd")
 
 
 def kill_bpfd(agent):
@@ -284,7 +284,7 @@ def test_bpfd_may_die(agent, tree, filtering, veth, objects, work_dir):
     # It dies while the filter is to be detached: the next one does it.
     old = kill_bpfd(agent)
     tree.publish()
-    agent.wait_log(msg="unloaded", artifact_id=second.id, timeout=40)
+    agent.wait_log(msg="unloaded", artifact_id=second.id)
     assert set(filters(veth.name)) == {theirs}
     assert filters(veth.name)[theirs] == before[theirs]
 
@@ -314,7 +314,7 @@ def test_bpfd_dies_at_any_moment(agent, tree, filtering, veth, objects,
                            agent.status_of(last.id) != "loading", "so far")
             os.kill(old, signal.SIGKILL)
             another_bpfd(agent, old)
-            agent.wait_running(last, timeout=40)
+            agent.wait_running(last)
             wait.until(lambda: set(ours(veth.name).values()) <=
                        agent.held()["prog"] and len(ours(veth.name)) == 1,
                        "one filter, of a program that is held")
@@ -335,7 +335,7 @@ def test_the_agent_dies_at_any_moment(make_agent, tree, filtering, veth,
     tree.publish(last)
     agent = make_agent(tree.url).start()
     for version in range(2, 6):
-        agent.wait_running(last, timeout=40)
+        agent.wait_running(last)
         last = filtering(version=version)
         tree.publish(last)
         held = agent.held()["prog"]
@@ -344,7 +344,7 @@ def test_the_agent_dies_at_any_moment(make_agent, tree, filtering, veth,
         agent.kill()
         agent.forget_log()
         agent.start()
-    agent.wait_running(last, timeout=40)
+    agent.wait_running(last)
     [prog] = ours(veth.name).values()
     assert prog in agent.held()["prog"]
     assert set(filters(veth.name)) - set(ours(veth.name)) == {theirs}
@@ -497,7 +497,7 @@ def test_restart_without_a_gap(make_agent, tree, filtering, veth, manager):
         wait.until(lambda: dropped(agent, artifact) > 0, "it drops")
         for _ in range(2):
             agent.signal(signal.SIGUSR1)
-            assert agent.process.wait(10) == 75
+            assert agent.process.wait(wait.LONG) == 75
             assert ours(veth.name) == before
             agent.forget_log()
             agent.start()

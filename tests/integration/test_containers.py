@@ -95,7 +95,7 @@ def test_pod_is_configured_and_asked_by_names_that_are_known(pod, prefix):
     done = subprocess.run(
         [os.path.join(prefix, "sbin/agentd"), "-n"], text=True,
         env={"PATH": "/usr/bin:/bin", **variables(container)},
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=10,
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
         check=False)
     problems = (done.stdout + done.stderr).splitlines()
     assert all("AGENT_PUBLIC_KEY" in line for line in problems), problems

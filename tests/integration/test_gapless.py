@@ -39,7 +39,7 @@ call.argtypes = [ctypes.c_long]
 sys.stdin.readline()
 for number in range({EVENTS}):
     call({FIRST_EVENT} + number)
-    if number % 2 == 0 and select.select([sys.stdin], [], [], 0.0001)[0]:
+    if number % 2 == 0 and select.select([sys.stdin], [], [], 0.0005)[0]:
         break
 print(number + 1)
 """
@@ -73,7 +73,7 @@ def start(source, group=None):
 
 def finish(process):
     """Tell it to stop; what it says."""
-    output, _ = process.communicate("stop\n", timeout=30)
+    output, _ = process.communicate("stop\n", timeout=wait.LONG)
     assert process.returncode == 0
     return output.strip()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Where a hook takes one program and somebody has it, the error says who."""
 
+import json
 import os
 import struct
 
@@ -28,12 +29,12 @@ def pinned(objects):
         with open(source, "wb") as out:
             out.write(objects[name])
         made.append(source)
-        before = kernel.all_ids("prog")
         net.run("bpftool", "prog", "load", source, path, "type", kind)
-        [number] = {n for n in kernel.all_ids("prog") - before
-                    if kernel.prog_name(n) == "it_" + name}
         made.append(path)
-        return path, number
+        shown = json.loads(net.run("bpftool", "-j", "prog", "show", "pinned",
+                                   path))
+        assert shown["name"] == "it_" + name
+        return path, shown["id"]
 
     yield load
     for path in made:
@@ -63,7 +64,7 @@ def test_xdp_by_netlink(agent, tree, passer, veth, pinned):
     shown = net.run("ip", "link", "show", "dev", veth.name)
     assert f"prog/xdp id {number}" in shown
     net.run("ip", "link", "set", "dev", veth.name, "xdpgeneric", "off")
-    agent.wait_running(artifact, timeout=30)
+    agent.wait_running(artifact)
 
 
 def link_by(number, ifindex):
@@ -90,7 +91,7 @@ def test_xdp_by_a_link(agent, tree, passer, veth, pinned):
         named(agent, artifact, number, "it_pass")
     finally:
         os.close(link)
-    agent.wait_running(artifact, timeout=30)
+    agent.wait_running(artifact)
 
 
 def test_xdp_on_one_interface_of_a_pattern(agent, tree, key, objects, veth,

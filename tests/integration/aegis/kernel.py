@@ -52,6 +52,15 @@ def next_id(kind, start):
     return struct.unpack_from("=I", raw, 4)[0]
 
 
+def let_programs_end():
+    """Return when each BPF program that runs now has come to its end: they
+    run within RCU's read sides, which membarrier(2) waits for."""
+    number = {"x86_64": 324, "aarch64": 283, "riscv64": 283}[
+        platform.machine()]
+    if _libc.syscall(number, 1, 0, 0) != 0:  # MEMBARRIER_CMD_GLOBAL
+        raise OSError(ctypes.get_errno(), "membarrier")
+
+
 def exists(kind, number):
     return next_id(kind, number - 1) == number
 
@@ -203,6 +212,27 @@ def children(pid):
             if int(fields[1]) == pid and fields[0] != "Z":
                 found.append(int(entry))
     return sorted(found)
+
+
+def strangers():
+    """Pids of the processes that neither we nor any of ours has started;
+    the agent's are ours, whoever looks after them."""
+    parents, ours = {}, {os.getpid()}
+    prefix = os.environ["AEGIS_PREFIX"] + "/"
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="utf-8") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            parents[int(entry)] = int(fields[1])
+            if os.readlink(f"/proc/{entry}/exe").startswith(prefix):
+                ours.add(int(entry))
+        except (NotADirectoryError, FileNotFoundError, ProcessLookupError,
+                ValueError):
+            continue
+    while more := {p for p, parent in parents.items()
+                   if parent in ours} - ours:
+        ours |= more
+    return [p for p in parents if p not in ours]
 
 
 def threads_of(account):
