@@ -355,6 +355,7 @@ run(struct agent *agent)
 		fatal("cannot start the closer thread");
 	closer_set_undo(agent->closer, filters_detach);
 	handover_take_up(agent);
+	fleet_recall_rollbacks(&agent->fleet);
 	startup_close_sandbox(agent);
 	proc_init(agent);
 	proc_start_all(agent);

@@ -250,6 +250,35 @@ events_add(struct agent *agent, const struct action *act)
 }
 
 void
+events_rollback(struct agent *agent, const struct snapshot_rollback *r)
+{
+	struct msg_event event = {
+		.type = EVENT_ROLLBACK_STATUS,
+		.status = STATUS_ROLLED_BACK,
+		.unload_reason = UNLOAD_ROLLED_BACK,
+		.rollback_status = r->status,
+		.rollback_reason = r->reason,
+		.threshold = r->threshold,
+		.value = r->value,
+		.limit = r->limit,
+		.wall_ns = clock_wall_ns(),
+	};
+
+	uuid_make_v7(event.wall_ns, event.event_id);
+	memcpy(event.artifact_id, r->artifact_id, sizeof(r->artifact_id));
+	memcpy(event.name, r->name, sizeof(r->name));
+	memcpy(event.version, r->version, sizeof(r->version));
+	memcpy(event.reason, r->text, sizeof(r->text));
+	str_copy_cut(event.error, sizeof(event.error), r->error);
+	send_event(agent, &event, -1);
+	/* For those who count what was rolled back. */
+	event.type = EVENT_PROGRAM_ROLLED_BACK;
+	uuid_make_v7(event.wall_ns, event.event_id);
+	log_event(&event);
+	send_event(agent, &event, -1);
+}
+
+void
 events_problem(struct agent *agent, const struct artifact *a,
     const char *reason, const char *text)
 {

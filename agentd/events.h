@@ -22,6 +22,10 @@ void events_free(struct event_queue *q);
 /* An event of the fleet about an artifact. */
 void events_add(struct agent *agent, const struct action *act);
 
+/* A rollback of the history, whose artifact there may be no record of. */
+struct snapshot_rollback;
+void events_rollback(struct agent *agent, const struct snapshot_rollback *r);
+
 /*
  * Something is wrong with an artifact that runs all the same: REASON is one
  * word for metadata.reason, TEXT says what.

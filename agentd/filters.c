@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
+#include "agentd/events.h"
 #include "common/log.h"
 #include "common/memfd.h"
 
@@ -239,12 +240,18 @@ int
 filters_handle_kept(struct imsg *m, void *ctx)
 {
 	const struct msg_filters_kept *kept = msg_get_FILTERS_KEPT(m);
+	const struct snapshot_rollback *r;
 	struct agent *agent = ctx;
 
+	if (kept->incomplete > 1)
+		return -EINVAL;
 	if (kept->restored > 0)
 		log_warn("%u tc filters ran a program that a bpfd had not told "
 			 "of: they run their own again",
 		    kept->restored);
+	while (!kept->incomplete &&
+	    (r = fleet_finish_rollback(&agent->fleet)) != NULL)
+		events_rollback(agent, r);
 	/* That they are gone it says of each. */
 	agent->filters.swept = true;
 	filters_retry(agent);

@@ -267,6 +267,16 @@ bool fleet_describe(const struct artifact *a, struct handover_artifact *h);
 struct artifact *fleet_adopt(struct fleet *f, const struct handover_artifact *h,
     const uint8_t *params, const struct verified *v, struct moment now,
     const char **why) _must_check_;
+/* At the start: what an agentd before was rolling back when it ended is not
+ * loaded again. */
+void fleet_recall_rollbacks(struct fleet *f);
+
+/*
+ * Nothing of an agentd before is in the kernel any more: one of its rollbacks
+ * that has completed thereby, until the next call; NULL: no more.
+ */
+const struct snapshot_rollback *fleet_finish_rollback(struct fleet *f);
+
 void fleet_resume(
     struct fleet *f, uint64_t next_handle, uint64_t next_load_order);
 

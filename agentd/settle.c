@@ -46,6 +46,9 @@ fleet_settle_late(struct fleet *f)
 bool
 fleet_describe(const struct artifact *a, struct handover_artifact *h)
 {
+	/* It goes with us, and the next one tells. */
+	if (a->rolling_back)
+		return false;
 	/* In the kernel, or kept for coming back without a download. */
 	if (!artifact_is_loaded(a) &&
 	    (a->status != STATUS_UNLOADED ||
@@ -133,4 +136,72 @@ fleet_resume(struct fleet *f, uint64_t next_handle, uint64_t next_load_order)
 		f->next_handle = next_handle;
 	if (f->next_load_order < next_load_order)
 		f->next_load_order = next_load_order;
+}
+
+/* ---- rollbacks that an agentd before did not live to finish ---- */
+
+static bool
+is_unfinished(struct fleet *f, const struct snapshot_rollback *r)
+{
+	const struct artifact *a;
+
+	if (r->status == ROLLBACK_COMPLETED)
+		return false;
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (strcmp(a->listing.artifact_id, r->artifact_id) == 0 &&
+		    (a->rolling_back ||
+			(artifact_is_loaded(a) &&
+			    strcmp(a->listing.version, r->version) == 0)))
+			return false; /* of this agentd, or it runs */
+	return true;
+}
+
+/* Other parameters of what was rolled back were restored. */
+static bool
+ended_alone(const struct snapshot_rollback *r)
+{
+	return strcmp(r->restored_version, r->version) == 0;
+}
+
+void
+fleet_recall_rollbacks(struct fleet *f)
+{
+	const struct snapshot_rollback *r;
+	struct state_artifact *s;
+	size_t i, j;
+
+	for (i = 0; i < f->state->rollback_count; i++) {
+		r = &f->state->rollbacks[i];
+		if (!is_unfinished(f, r) || ended_alone(r))
+			continue;
+		for (j = 0; j < f->state->artifact_count; j++) {
+			s = f->state->artifacts[j];
+			if (s->tombstone != 0 ||
+			    strcmp(s->artifact_id, r->artifact_id) != 0 ||
+			    strcmp(s->version, r->version) != 0)
+				continue;
+			s->tombstone = STATUS_ROLLED_BACK;
+			s->unload_reason = UNLOAD_ROLLED_BACK;
+			s->params_hash = 0;
+			fleet_act(f, ACT_SAVE, NULL);
+		}
+	}
+}
+
+const struct snapshot_rollback *
+fleet_finish_rollback(struct fleet *f)
+{
+	struct snapshot_rollback *r;
+	size_t i;
+
+	for (i = 0; i < f->state->rollback_count; i++) {
+		r = &f->state->rollbacks[i];
+		if (!is_unfinished(f, r))
+			continue;
+		r->status = ROLLBACK_COMPLETED;
+		memset(r->error, 0, sizeof(r->error));
+		fleet_act(f, ACT_SAVE, NULL);
+		return r;
+	}
+	return NULL;
 }

@@ -205,6 +205,7 @@ handle_swept(struct job *job, void *ctx)
 	struct sweep_job *s = (struct sweep_job *)job;
 	struct bpfd *b = ctx;
 
+	s->answer.incomplete = s->error < 0;
 	if (s->error < 0)
 		log_line(LOG_LEVEL_ERROR, NULL, strerror(-s->error),
 		    "tc filters that an agent before this one left behind "

@@ -463,7 +463,9 @@ struct msg_filters_keep {
 
 struct msg_filters_kept {
 	uint32_t removed;
-	uint32_t restored; /* given the program back that it should run */
+	uint32_t restored;   /* given the program back that it should run */
+	uint32_t incomplete; /* 1: some may be left */
+	uint32_t reserved;
 };
 
 struct msg_bpf_sample {

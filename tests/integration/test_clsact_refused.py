@@ -133,4 +133,26 @@ def test_a_shutdown_tells_what_it_leaves(
     agent.start()
     agent.wait_log(msg="removed 1 tc filters")
     agent.wait_status(artifact.id, "rolled_back")
+    wait.until(lambda: rollback(agent)["status"] == "completed",
+               "the rollback is finished")
+    assert ours(veth.name) == {} and not rollback(agent).get("error")
+
+
+def test_a_killed_agent_leaves_no_rollback_unfinished(
+        agent, tree, filtering, veth, refusing):  # noqa: F811
+    artifact = filtering()
+    stuck(agent, tree, artifact, refusing, "rollback")
+    wait.until(lambda: rollback(agent)["status"] == "failed", "it has failed")
+    agent.kill()
+    agent.forget_log()
+    agent.start()  # where the kernel still refuses
+    agent.wait_log(msg="cannot all be removed")
+    agent.wait_status(artifact.id, "rolled_back")
+    assert rollback(agent)["status"] == "failed"
+    assert len(ours(veth.name)) == 1
+    refusing.refuse(False)
+    os.kill(agent.workers()["bpfd"], signal.SIGKILL)
+    wait.until(lambda: rollback(agent)["status"] == "completed",
+               "the rollback is finished", 40)
     assert ours(veth.name) == {}
+    assert agent.log(msg="BPF program rolled back", artifact_id=artifact.id)

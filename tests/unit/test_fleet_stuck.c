@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "agentd/handover.h"
 #include "tests/unit/fleet_fixture.h"
 #include "tests/unit/unit.h"
 
@@ -157,7 +158,94 @@ START_TEST (what_runs_is_not_touched) {
 }
 END_TEST
 
+/* ---- agentd ends before the rollback does ---- */
+
+START_TEST (the_next_agentd_finishes_a_rollback) {
+	const struct snapshot_rollback *r;
+	struct artifact *a = load_one();
+
+	ck_assert_int_eq(fleet_rollback(&fleet, "a", &by_hand, now), 0);
+	run();
+	ck_assert_int_eq(a->status, STATUS_UNLOADING);
+	ck_assert_ptr_null(fleet_finish_rollback(&fleet)); /* not its own */
+	restart();
+	fleet_recall_rollbacks(&fleet);
+	run();
+	/* The list may be there before bpfd is. */
+	list_entry("a", "n", "1.0.0", 1);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("a"), STATUS_ROLLED_BACK);
+	ck_assert_uint_eq(state.rollbacks[0].status, ROLLBACK_IN_PROGRESS);
+	r = fleet_finish_rollback(&fleet);
+	ck_assert_ptr_nonnull(r);
+	ck_assert_str_eq(r->artifact_id, "a");
+	ck_assert_uint_eq(state.rollbacks[0].status, ROLLBACK_COMPLETED);
+	ck_assert_ptr_null(fleet_finish_rollback(&fleet));
+	teardown();
+}
+END_TEST
+
+START_TEST (one_that_had_failed_too) {
+	struct artifact *a = load_one();
+
+	ck_assert_int_eq(fleet_rollback(&fleet, "a", &by_hand, now), 0);
+	run();
+	refuse(a);
+	restart();
+	fleet_recall_rollbacks(&fleet);
+	ck_assert_ptr_nonnull(fleet_finish_rollback(&fleet));
+	ck_assert_str_eq(state.rollbacks[0].error, "");
+	teardown();
+}
+END_TEST
+
+/* Too late to settle, it does not go on under the next one. */
+START_TEST (what_is_rolled_back_is_not_handed_over) {
+	struct handover_artifact h;
+	struct artifact *a;
+
+	setup();
+	list_and_load("a", "n", "1.0.0", 1);
+	list_and_load("b", "n", "1.1.0", 2);
+	shell_fails = true;
+	ck_assert_int_eq(fleet_rollback(&fleet, "b", &by_hand, now), 0);
+	run();
+	a = fleet_find_id(&fleet, "b");
+	ck_assert_int_eq(a->status, STATUS_LOADED);
+	ck_assert(!fleet_is_settled(&fleet));
+	ck_assert(!fleet_describe(a, &h));
+	teardown();
+}
+END_TEST
+
+/* Only its parameters were bad: those that were restored are good. */
+START_TEST (restored_parameters_may_load_again) {
+	setup();
+	list_params(list_entry("a", "n", "1.0.0", 1), 1);
+	poll_list();
+	run();
+	list_params(list_entry("a", "n", "1.0.0", 1), 2);
+	poll_list();
+	run();
+	shell_fails = true;
+	ck_assert_int_eq(fleet_rollback(&fleet, "a", &by_hand, now), 0);
+	run();
+	ck_assert_str_eq(state.rollbacks[0].restored_version, "1.0.0");
+	restart();
+	shell_fails = false;
+	fleet_recall_rollbacks(&fleet);
+	list_params(list_entry("a", "n", "1.0.0", 1), 1);
+	poll_list();
+	run();
+	ck_assert_int_eq(status_of("a"), STATUS_LOADED);
+	teardown();
+}
+END_TEST
+
 UNIT_MAIN("fleet_stuck", it_is_not_unloaded_before_it_has_gone,
     a_rollback_has_failed_until_it_has_gone, its_end_is_remembered_at_once,
     others_do_not_wait_for_it, a_shutdown_does_not_wait_for_it,
-    what_runs_is_not_touched)
+    what_runs_is_not_touched, the_next_agentd_finishes_a_rollback,
+    one_that_had_failed_too, what_is_rolled_back_is_not_handed_over,
+    restored_parameters_may_load_again)
