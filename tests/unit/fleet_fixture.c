@@ -93,8 +93,9 @@ list_and_hold(unsigned int digit)
 unsigned int events[EVENT_TYPE_MAX];
 enum rollback_status rollback_statuses[16];
 unsigned int rollback_status_count;
-unsigned int loads, kills, samples, drops;
-bool shell_fails;
+unsigned int fetches, loads, kills, samples, drops;
+enum proc_role last_killed;
+bool shell_fails, silent;
 enum work_result fetch_result, verify_result, load_result;
 struct verified verified;
 bool unload_at_once, in_place;
@@ -107,11 +108,15 @@ answer(const struct action *act)
 
 	switch (act->type) {
 	case ACT_FETCH:
-		fleet_fetched(&fleet, a, fetch_result, "cannot fetch", now);
+		fetches++;
+		if (!silent)
+			fleet_fetched(
+			    &fleet, a, fetch_result, "cannot fetch", now);
 		break;
 	case ACT_VERIFY:
-		fleet_verified(
-		    &fleet, a, verify_result, "bad signature", &verified, now);
+		if (!silent)
+			fleet_verified(&fleet, a, verify_result,
+			    "bad signature", &verified, now);
 		break;
 	case ACT_LOAD:
 		running = fleet_runs_already(&fleet, a);
@@ -140,6 +145,7 @@ answer(const struct action *act)
 		break;
 	case ACT_KILL:
 		kills++;
+		last_killed = act->role;
 		break;
 	case ACT_DROP:
 		drops++;
@@ -192,8 +198,8 @@ setup(void)
 	state_init(&state);
 	begin(&rules);
 	memset(events, 0, sizeof(events));
-	rollback_status_count = loads = kills = samples = drops = 0;
-	shell_fails = false;
+	rollback_status_count = fetches = loads = kills = samples = drops = 0;
+	shell_fails = silent = false;
 	fetch_result = verify_result = load_result = WORK_OK;
 	memset(&verified, 0, sizeof(verified));
 	verified.replaces = "";

@@ -19,10 +19,12 @@ extern const uint8_t boot_id[16];
 extern unsigned int events[EVENT_TYPE_MAX];
 extern enum rollback_status rollback_statuses[16];
 extern unsigned int rollback_status_count;
-extern unsigned int loads, kills, samples, drops;
+extern unsigned int fetches, loads, kills, samples, drops;
+extern enum proc_role last_killed;
 
 /* How the shell answers. */
-extern bool shell_fails; /* not at all to a load */
+extern bool shell_fails; /* not at all to a load, */
+extern bool silent;      /* nor to a download or a check */
 extern enum work_result fetch_result, verify_result, load_result;
 extern struct verified verified;
 extern bool unload_at_once;
