@@ -316,8 +316,12 @@ broker_open(struct broker *b)
 	}
 	b->generation++;
 	s = subscribe(b);
+	/* Who is told that we are connected may send a signal at once. */
+	if (s == NATS_OK)
+		s = natsConnection_FlushTimeout(b->nc, CONNECT_TIMEOUT_MS);
 	if (s != NATS_OK) {
 		note_failure(b, s, "cannot subscribe to rollback signals");
+		broker_close(b);
 		return -EIO;
 	}
 	b->last_error[0] = '\0';

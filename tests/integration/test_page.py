@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import struct
 import subprocess
 import threading
@@ -14,20 +15,35 @@ from aegis.apid import Apid
 from aegis.browser import Page
 
 
+def chromium(work_dir, *arguments):
+    """(exit status, output, messages).  Where the machine is busy it happens
+    that it hangs while it starts, and says nothing: then another is tried."""
+    for number in range(3):
+        with subprocess.Popen(
+                ["chromium", "--headless=new", "--no-sandbox",
+                 "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                 "--hide-scrollbars", "--enable-logging=stderr",
+                 f"--user-data-dir={work_dir}/chromium{number}", *arguments],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env=os.environ | {"HOME": work_dir},
+                start_new_session=True) as process:
+            try:
+                said = process.communicate(timeout=120)
+                return process.returncode, *said
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError("chromium hung three times")
+
+
 def browse(url, work_dir, *flags):
-    """Run headless Chromium on URL; its output and messages."""
-    done = subprocess.run(
-        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
-         "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-         "--enable-logging=stderr", f"--user-data-dir={work_dir}/chromium",
-         "--virtual-time-budget=8000", *flags, url],
-        capture_output=True, text=True, timeout=120, check=False,
-        env=os.environ | {"HOME": work_dir})
-    assert done.returncode == 0, done.stderr[-2000:]
-    refused = [line for line in done.stderr.splitlines()
+    """Run headless Chromium on URL; its output."""
+    status, output, messages = chromium(
+        work_dir, "--virtual-time-budget=8000", *flags, url)
+    assert status == 0, messages[-2000:]
+    refused = [line for line in messages.splitlines()
                if "CONSOLE" in line and "Failed to load resource" not in line]
     assert not refused, refused
-    return done.stdout
+    return output
 
 
 @pytest.fixture
@@ -103,8 +119,9 @@ def test_token_is_asked_for_once(make, work_dir):
         page.until(shown("main"))
         assert page.run("document.querySelectorAll('article').length") == 2
         assert not page.run(shown("ask"))
-        page.run("location.reload()")
-        page.until("document.querySelectorAll('article').length == 2 && " +
+        # The new document does not have it.
+        page.run("window.before = true; location.reload()")
+        page.until("!window.before && document.querySelectorAll('article').length == 2 && " +
                    shown("main"))
         assert not page.run(shown("ask"))
         text = page.run("document.documentElement.outerHTML + location.href "
@@ -197,11 +214,16 @@ def test_plots_go_on(make, work_dir):
     """A point for each sample, and no two of one time."""
     numbers = {"programs": 2, "health": 0}
     apid = make().publish(**numbers)
-    with Beats(apid, **numbers):
-        dom = browse(f"http://127.0.0.1:{apid.port}/", work_dir, "--dump-dom")
-    plots = [re.findall(r"([0-9.]+),[0-9.]+", points) for points in
-             re.findall(r'<polyline points="([^"]*)"', dom)]
-    assert len(plots) == 2 * 3
+    for _ in range(5):
+        with Beats(apid, **numbers):
+            dom = browse(f"http://127.0.0.1:{apid.port}/", work_dir,
+                         "--dump-dom")
+        plots = [re.findall(r"([0-9.]+),[0-9.]+", points) for points in
+                 re.findall(r'<polyline points="([^"]*)"', dom)]
+        assert len(plots) == 2 * 3
+        # Its time may have run through between two samples of ours.
+        if min(map(len, plots)) >= 2:
+            break
     for plot in plots:
         assert len(plot) >= 2 and len(set(plot)) == len(plot)
         assert float(plot[-1]) == 59
