@@ -150,6 +150,17 @@ filters() { # how many programs are attached by tc, but for links of tcx
 	/test/bpftool -j net show | jq '.[0].tc | length'
 }
 no_filters() { [ "$(filters)" -eq 0 ]; }
+without() { # module: refused by its name, before anything is loaded
+	within 60 rmmod "$1" || return
+	list tc-50
+	within 60 program tc-50 ".status == \"failed\" and
+		(.error | contains(\"module $1\"))" && return
+	becomes tc-50 "failed for want of $1"
+}
+with_again() { # module
+	insmod "/modules/$(uname -r)/$1.ko" && ctl pardon tc-50 &&
+		runs tc-50 && list && within 60 no_filters
+}
 killed() {
 	kill -KILL $agent
 	wait $agent
@@ -258,6 +269,10 @@ check "the agent is killed" killed
 list
 start
 check "what it left attached is removed" within 60 no_filters
+for module in cls_bpf sch_ingress; do
+	check "without $module its filters are refused by name" without $module
+	check "with $module again they are not" with_again $module
+done
 check "the agent ends" ends
 check "nothing is left in the end" within 60 same_objects
 [ $failed -eq 0 ] || log_of_agent
