@@ -442,6 +442,38 @@ START_TEST (damage) {
 }
 END_TEST
 
+/* What zstd holds is whole, what is in it is not. */
+START_TEST (damage_inside) {
+	struct tar t = { 0 };
+
+	tar_file(&t, "metadata.json", "{}");
+	tar_header(&t, "program.o", '0', 4096, "");
+	expect(&t, "damaged or no tar in zstd: Truncated");
+	tar_good(&t);
+	t.bytes[2 * 512] ^= 1; /* the second header's name: a wrong sum */
+	expect(&t, "damaged or no tar in zstd");
+}
+END_TEST
+
+START_TEST (names_as_long_as_they_may_be) {
+	char name[257];
+	struct tar t = { 0 };
+
+	memset(name, 'n', sizeof(name));
+	name[255] = '\0';
+	tar_good(&t);
+	tar_pax(&t, "path", name);
+	tar_file(&t, "short", "x");
+	expect(&t, NULL);
+	name[255] = 'n';
+	name[256] = '\0';
+	tar_good(&t);
+	tar_pax(&t, "path", name);
+	tar_file(&t, "short", "x");
+	expect(&t, "nnnn...\": name longer than 255");
+}
+END_TEST
+
 START_TEST (zstd_in_zstd) {
 	struct tar inner = { 0 }, outer = { 0 };
 
@@ -460,4 +492,5 @@ END_TEST
 
 UNIT_MAIN("unpack", a_plain_artifact, names_with_a_dot, formats_of_tar,
     what_is_missing, kinds_of_members, names_that_are_refused, extended_headers,
-    limits, bombs, many_members_that_are_too_much, damage, zstd_in_zstd)
+    limits, bombs, many_members_that_are_too_much, damage, damage_inside,
+    names_as_long_as_they_may_be, zstd_in_zstd)
