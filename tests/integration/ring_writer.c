@@ -2,6 +2,7 @@
 #include "tests/integration/ring_writer.h"
 
 #include <linux/bpf.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -240,11 +241,20 @@ writer_run(void *arg)
 void
 ring_writer_start(struct ring_writer *w, uint64_t count, uint64_t rate)
 {
+	sigset_t all, before;
+
 	if (w->running)
 		(void)pthread_join(w->thread, NULL);
 	w->want = count;
 	w->rate = rate;
+	/*
+	 * None of them in that thread: SIGCHLD, as telemd is stopped, would
+	 * end a run amid its repetitions.
+	 */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
 	w->running = pthread_create(&w->thread, NULL, writer_run, w) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static uint64_t
