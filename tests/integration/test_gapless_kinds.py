@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: ISC
-"""Every kind of attachment that this machine lets us make, replaced over and
-over while what it is there for happens without pause.  Where the kernel can
-swap the program in a link each event is handled exactly once; elsewhere the
+"""Every kind of attachment whose program the kernel can swap in its link, and
+uprobes, replaced over and over while what it is there for happens without
+pause.  Where the kernel swaps each event is handled exactly once; elsewhere the
 new program is attached before the old one goes, and each is handled once at
 least.  What is counted for one event is found out first, when nothing is
-replaced.  The rest (LSM, fentry, kprobe): tests/vm; tp_btf and raw_tp, which
-see everybody's events: test_gapless.py."""
+replaced.  All other lines of attach.def, with agentd in charge of the order:
+test_gapless.py, and in guests (LSM, fentry, kprobe) tests/vm."""
 
 import os
 import subprocess
