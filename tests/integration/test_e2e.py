@@ -135,7 +135,7 @@ def test_ttl_is_honoured(agent, tree, counter, client):
     def off_by():
         """How far from the TTL its life is, as far as we see."""
         before = agent.held()["link"]
-        artifact = counter(ttl=2)
+        artifact = counter(name=f"it_ttl_{len(made)}", ttl=2)
         made.append(artifact)
         tree.publish(artifact)
         new = wait.until(lambda: agent.held()["link"] - before, "a link",
@@ -174,7 +174,7 @@ def test_ttl_goes_on_over_a_restart(agent, tree, counter):
     """The time counts from the first load, whoever runs."""
     def off_by(ttl):
         """How far from the TTL its life is; it is loaded twice in that."""
-        artifact = counter(ttl=ttl)
+        artifact = counter(name=f"it_ttl_{ttl}", ttl=ttl)
         tree.publish(artifact)
         agent.wait_running(artifact)
         first = time.monotonic()
