@@ -179,13 +179,11 @@ handle_closed(int reason, const char *text, void *ctx)
 		str_copy_cut(how, sizeof(how), w->fault);
 		w->fault[0] = '\0';
 	} else if (reason == 0) {
-		(void)snprintf(how, sizeof(how), "%s closed its channel",
-		    proc_name(w->role));
+		str_copy_cut(how, sizeof(how), "closed its channel");
 	} else {
 		w->agent->observed.protocol_violations++;
 		(void)snprintf(how, sizeof(how),
-		    "%s broke the protocol and was killed: %.180s",
-		    proc_name(w->role), text);
+		    "broke the protocol and was killed: %.180s", text);
 	}
 	lost(w, how);
 }

@@ -47,7 +47,7 @@ RECORDS = {
     "agentd/handover_record.c":
         ("agentd.8", "the record of the agent before cannot be used: ..."),
     "common/artlist.c": ("agentd.8", "registry: list records: ..."),
-    "common/keyset.c": ("agentd.8", "NAME broke the protocol and was killed: ..."),
+    "common/keyset.c": ("agentd.8", "broke the protocol and was killed: ..."),
     "common/snapshot.c":
         ("aegisctl.8", "agentd's snapshot cannot be read (WHAT): is it of "
                        "the same version as this aegisctl?"),
