@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -26,7 +27,8 @@ const struct sandbox_call sandbox_common_calls[] = {
 	CALL("lseek"),
 	CALL("close"),
 	CALL("recvmsg"),
-	CALL("sendmsg"),
+	/* with MSG_FASTOPEN it connects, and Landlock is not asked */
+	CALL_MASK("sendmsg", 2, MSG_FASTOPEN, 0),
 	CALL("shutdown"),
 	CALL("memfd_create"),
 	CALL("ftruncate"),
@@ -166,8 +168,15 @@ const struct sandbox_call sandbox_write_calls[] = {
 };
 
 const struct sandbox_call sandbox_inet_calls[] = {
-	CALL_IF("socket", 0, AF_INET),
-	CALL_IF("socket", 0, AF_INET6),
+	/* TCP and UDP: others, MPTCP say, pass by Landlock's rules for TCP */
+	CALL_SOCKET(AF_INET, SOCK_STREAM, 0),
+	CALL_SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
+	CALL_SOCKET(AF_INET, SOCK_DGRAM, 0),
+	CALL_SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+	CALL_SOCKET(AF_INET6, SOCK_STREAM, 0),
+	CALL_SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
+	CALL_SOCKET(AF_INET6, SOCK_DGRAM, 0),
+	CALL_SOCKET(AF_INET6, SOCK_DGRAM, IPPROTO_UDP),
 	/* glibc tries nscd (AF_UNIX) and asks for the host's addresses
 	 * (AF_NETLINK); it resolves names without either */
 	CALL_FAILS_IF("socket", 0, SANDBOX_INT, AF_UNIX, EAFNOSUPPORT),
@@ -180,9 +189,10 @@ const struct sandbox_call sandbox_inet_calls[] = {
 	CALL("getpeername"),
 	CALL("getsockopt"),
 	CALL("setsockopt"),
-	CALL("sendto"),
+	CALL_MASK("sendto", 3, MSG_FASTOPEN, 0),
 	CALL("recvfrom"),
-	CALL("sendmmsg"), /* the resolver asks for A and AAAA at once */
+	/* the resolver asks for A and AAAA at once */
+	CALL_MASK("sendmmsg", 3, MSG_FASTOPEN, 0),
 	CALL("recvmmsg"),
 	CALL_IF("ioctl", 1, FIONREAD), /* the resolver */
 	CALL_IF("ioctl", 1, FIONBIO),

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/capability.h>
 #include <sys/ioctl.h>
@@ -168,6 +169,9 @@ static const struct sandbox_call spawn_denied[] = {
 	CALL("migrate_pages"),
 	CALL("mbind"),
 	CALL("set_mempolicy"),
+	/* A socket that lingers keeps whoever closes it last waiting: agentd,
+	 * if a worker sent it one.  nats.c connects only if it can set it. */
+	CALL_IGNORED_IF("setsockopt", 1, SOL_SOCKET, 2, SO_LINGER),
 	CALL_END,
 };
 
@@ -273,8 +277,10 @@ static const struct sandbox_path bpf_paths[] = {
  */
 static const struct sandbox_call api_calls[] = {
 	/* the listening socket, tried again while the port is not to be had */
-	CALL_IF("socket", 0, AF_INET),
-	CALL_IF("socket", 0, AF_INET6),
+	CALL_SOCKET(AF_INET, SOCK_STREAM, 0),
+	CALL_SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP), /* civetweb's */
+	CALL_SOCKET(AF_INET6, SOCK_STREAM, 0),
+	CALL_SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
 	CALL("bind"), /* TCP ports: Landlock */
 	CALL("listen"),
 	CALL("getsockname"),
@@ -284,7 +290,7 @@ static const struct sandbox_call api_calls[] = {
 	/* its clients */
 	CALL("accept"),
 	CALL("accept4"),
-	CALL("sendto"),
+	CALL_MASK("sendto", 3, MSG_FASTOPEN, 0), /* else it connects */
 	CALL("recvfrom"),
 	CALL_IF("ioctl", 1, FIONBIO),
 	CALL_END,

@@ -10,8 +10,17 @@
 
 #include "common/proc.h"
 
+#define SANDBOX_MAX_ARGS 3
+
+/* Argument ARG, masked by MASK, is VALUE. */
+struct sandbox_arg {
+	unsigned int arg;
+	uint64_t mask;
+	uint64_t value;
+};
+
 /*
- * A system call that a row allows, perhaps only with a certain argument.  A
+ * A system call that a row allows, perhaps only with certain arguments.  A
  * call may stand in several lines; any of them allows it.
  */
 struct sandbox_call {
@@ -19,10 +28,10 @@ struct sandbox_call {
 	int error;        /* 0: allowed; else it fails with this errno and the
 			     process lives: for what libraries try and can
 			     do without */
-	bool has_arg;     /* only if argument ARG masked by MASK is VALUE */
-	unsigned int arg;
-	uint64_t mask;
-	uint64_t value;
+	bool ignored;     /* it succeeds, and nothing is done: for what
+			     libraries insist on */
+	unsigned int arg_count; /* only if so many are as ARGS say */
+	struct sandbox_arg args[SANDBOX_MAX_ARGS];
 };
 
 /*
@@ -37,8 +46,7 @@ struct sandbox_call {
 #define CALL_IF(n, a, v) CALL_MASK(n, a, SANDBOX_INT, v)
 #define CALL_MASK(n, a, m, v)                                                  \
 	{                                                                      \
-		.name = (n), .has_arg = true, .arg = (a), .mask = (m),         \
-		.value = (v)                                                   \
+		.name = (n), .arg_count = 1, .args = { { (a), (m), (v) } }     \
 	}
 #define CALL_FAILS(n, e)                                                       \
 	{                                                                      \
@@ -46,8 +54,25 @@ struct sandbox_call {
 	}
 #define CALL_FAILS_IF(n, a, m, v, e)                                           \
 	{                                                                      \
-		.name = (n), .error = (e), .has_arg = true, .arg = (a),        \
-		.mask = (m), .value = (v)                                      \
+		.name = (n), .error = (e), .arg_count = 1, .args = {           \
+			{ (a), (m), (v) }                                      \
+		}                                                              \
+	}
+#define CALL_IGNORED_IF(n, a, v, a2, v2)                                       \
+	{                                                                      \
+		.name = (n), .ignored = true, .arg_count = 2, .args = {        \
+			{ (a), SANDBOX_INT, (v) },                             \
+			{ (a2), SANDBOX_INT, (v2) }                            \
+		}                                                              \
+	}
+/* TYPE without the flags SOCK_CLOEXEC and SOCK_NONBLOCK. */
+#define CALL_SOCKET(family, type, protocol)                                    \
+	{                                                                      \
+		.name = "socket", .arg_count = 3, .args = {                    \
+			{ 0, SANDBOX_INT, (family) },                          \
+			{ 1, 0xf, (type) },                                    \
+			{ 2, SANDBOX_INT, (protocol) }                         \
+		}                                                              \
 	}
 #define CALL_END                                                               \
 	{                                                                      \

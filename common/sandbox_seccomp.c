@@ -17,20 +17,25 @@ static int
 add_call(scmp_filter_ctx ctx, const struct sandbox_call *call, uint32_t action)
 {
 	int nr = seccomp_syscall_resolve_name(call->name);
-	struct scmp_arg_cmp cmp = {
-		.arg = call->arg,
-		.op = SCMP_CMP_MASKED_EQ,
-		.datum_a = call->mask,
-		.datum_b = call->value & call->mask,
-	};
+	struct scmp_arg_cmp cmp[SANDBOX_MAX_ARGS];
+	const struct sandbox_arg *arg;
+	unsigned int i;
 
 	/* A name that only other architectures have, or that is newer. */
 	if (nr < 0)
 		return 0;
-	if (call->error != 0)
+	for (i = 0; i < call->arg_count; i++) {
+		arg = &call->args[i];
+		cmp[i] = (struct scmp_arg_cmp){
+			.arg = arg->arg,
+			.op = SCMP_CMP_MASKED_EQ,
+			.datum_a = arg->mask,
+			.datum_b = arg->value & arg->mask,
+		};
+	}
+	if (call->error != 0 || call->ignored)
 		action = SCMP_ACT_ERRNO((uint16_t)call->error);
-	return seccomp_rule_add_array(
-	    ctx, action, nr, call->has_arg ? 1 : 0, &cmp);
+	return seccomp_rule_add_array(ctx, action, nr, call->arg_count, cmp);
 }
 
 static int

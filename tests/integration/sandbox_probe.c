@@ -40,6 +40,10 @@
 #include "common/sandbox.h"
 #include "common/strnum.h"
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
 struct probe {
 	const char *name;
 	/* 0 or more: it worked; -1: errno says why not. */
@@ -260,6 +264,25 @@ probe_socket_raw(const char *arg)
 	return socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
 }
 
+/* Of types and protocols that nobody here speaks. */
+static long
+probe_socket_sctp(const char *arg)
+{
+	return socket(AF_INET, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+static long
+probe_socket_ping(const char *arg)
+{
+	return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP);
+}
+
+static long
+probe_socket_udp(const char *arg)
+{
+	return socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 static long
 probe_socket_packet(const char *arg)
 {
@@ -293,6 +316,58 @@ probe_connect(const char *arg)
 	if (fd == -1)
 		return -1;
 	return connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+}
+
+/* MPTCP speaks TCP to whoever knows no MPTCP. */
+static long
+probe_connect_mptcp(const char *arg)
+{
+	struct sockaddr_in sin = loopback(arg);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+	if (fd == -1)
+		return -1;
+	return connect(fd, (struct sockaddr *)&sin, sizeof(sin));
+}
+
+/* TCP fast open: to send is to connect.  As sendto, sendmsg and sendmmsg. */
+static long
+probe_connect_sendto(const char *arg)
+{
+	struct sockaddr_in sin = loopback(arg);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return sendto(
+	    fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&sin, sizeof(sin));
+}
+
+static long
+connect_by_message(const char *arg, bool many)
+{
+	struct sockaddr_in sin = loopback(arg);
+	struct iovec iov = { (char[]){ "x" }, 1 };
+	struct mmsghdr msg = { .msg_hdr = {
+				   .msg_name = &sin,
+				   .msg_namelen = sizeof(sin),
+				   .msg_iov = &iov,
+				   .msg_iovlen = 1,
+			       } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return many ? sendmmsg(fd, &msg, 1, MSG_FASTOPEN)
+		    : sendmsg(fd, &msg.msg_hdr, MSG_FASTOPEN);
+}
+
+static long
+probe_connect_sendmsg(const char *arg)
+{
+	return connect_by_message(arg, false);
+}
+
+static long
+probe_connect_sendmmsg(const char *arg)
+{
+	return connect_by_message(arg, true);
 }
 
 static long
@@ -460,9 +535,16 @@ static const struct probe probes[] = {
 	{ "socket_unix", probe_socket_unix },
 	{ "socket_inet", probe_socket_inet },
 	{ "socket_raw", probe_socket_raw },
+	{ "socket_sctp", probe_socket_sctp },
+	{ "socket_ping", probe_socket_ping },
+	{ "socket_udp", probe_socket_udp },
 	{ "socket_packet", probe_socket_packet },
 	{ "socket_netlink", probe_socket_netlink },
 	{ "connect", probe_connect },
+	{ "connect_mptcp", probe_connect_mptcp },
+	{ "connect_sendto", probe_connect_sendto },
+	{ "connect_sendmsg", probe_connect_sendmsg },
+	{ "connect_sendmmsg", probe_connect_sendmmsg },
 	{ "bind", probe_bind },
 	{ "resolve", probe_resolve },
 	{ "ifindex", probe_ifindex },

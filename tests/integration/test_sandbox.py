@@ -264,17 +264,17 @@ def test_bpfd_neither_reads_nor_writes_cgroups(probe):
 FAMILIES = {
     # what is not in here is killed
     "agentd": {"socket_unix": "ok"},
-    **{role: {"socket_inet": "ok", "socket_raw": "EPERM",
+    **{role: {"socket_inet": "ok", "socket_udp": "ok",
               "socket_unix": "EAFNOSUPPORT",
               "socket_netlink": "EAFNOSUPPORT"} for role in RESOLVING},
-    "apid": {"socket_inet": "ok", "socket_raw": "EPERM"},  # no names
+    "apid": {"socket_inet": "ok"},  # no names
 }
 
 
 @pytest.mark.parametrize("role", CLOSED)
 @pytest.mark.parametrize("thing", [
-    "socket_unix", "socket_inet", "socket_raw", "socket_packet",
-    "socket_netlink"])
+    "socket_unix", "socket_inet", "socket_udp", "socket_raw", "socket_sctp",
+    "socket_ping", "socket_packet", "socket_netlink"])
 def test_socket_families(probe, role, thing):
     assert probe(role, thing) == FAMILIES.get(role, {}).get(thing, KILLED)
 
@@ -289,6 +289,14 @@ def test_connections_to_granted_ports_only(probe, role):
         # the resolver's port is open: nobody listens there
         assert probe(role, *grant, "connect", 53) == "ECONNREFUSED"
         assert probe(role, *grant, "bind", net.free_port()) == "EACCES"
+
+
+@pytest.mark.parametrize("role", WORKERS)
+@pytest.mark.parametrize("how", ["mptcp", "sendto", "sendmsg", "sendmmsg"])
+def test_connections_that_landlock_does_not_see(probe, role, how):
+    """MPTCP, and TCP's fast open, in which no connect(2) happens."""
+    with listener() as other:
+        assert probe(role, "connect_" + how, other) == KILLED
 
 
 @needs_ports

@@ -6,7 +6,8 @@
  * and orders beside it: DIRECTORY/orders.ROLE, an order a line.  Without
  * orders it is the honest worker, DIRECTORY/real/PROGRAM.
  *
- *	connect PORT	open PATH	create PATH	exec PATH
+ *	connect PORT	fastopen PORT	open PATH	create PATH exec PATH
+ *	linger SECONDS	make a socket that takes so long to close
  *	ptrace PID	memory PID	readv PID	kill PID
  *	send MESSAGE	a message of this type, whoever it belongs to
  *	with KIND MESSAGE	one of its own, with KIND of descriptor: pipe
@@ -183,6 +184,35 @@ try_connect(const char *arg)
 }
 
 static long
+try_fastopen(const char *arg)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)number(arg)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd == -1 ? -1
+			: sendto(fd, "x", 1, MSG_FASTOPEN,
+			      (const struct sockaddr *)&sin, sizeof(sin));
+}
+
+/* That the call succeeds says nothing: what is in force is asked for. */
+static long
+try_linger(const char *arg)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = (int)number(arg) };
+	socklen_t len = sizeof(linger);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, len) == -1 ||
+	    getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) == -1)
+		return -1;
+	errno = EPERM;
+	return linger.l_onoff ? 0 : -1;
+}
+
+static long
 try_open(const char *arg)
 {
 	return open(arg, O_RDONLY | O_CLOEXEC);
@@ -239,6 +269,8 @@ static const struct {
 	long (*run)(const char *arg);
 } tries[] = {
 	{ "connect", try_connect },
+	{ "fastopen", try_fastopen },
+	{ "linger", try_linger },
 	{ "open", try_open },
 	{ "create", try_create },
 	{ "exec", try_exec },

@@ -63,13 +63,13 @@ expect_arguments(const struct sandbox_call *calls)
 {
 	static const char *const argued[] = { "bpf", "ioctl", "socket",
 		"socketpair", "clone", "fcntl", "prctl", "mmap", "mprotect",
-		"prlimit64", "tgkill" };
+		"prlimit64", "tgkill", "sendmsg", "sendmmsg" };
 	size_t i;
 
 	for (; calls != NULL && calls->name != NULL; calls++)
 		for (i = 0; i < nitems(argued); i++)
 			ck_assert_msg(strcmp(calls->name, argued[i]) != 0 ||
-				calls->has_arg || calls->error != 0,
+				calls->arg_count > 0 || calls->error != 0,
 			    "%s without its argument", calls->name);
 }
 
@@ -93,7 +93,8 @@ allows_bpf(const struct sandbox_row *row, uint64_t command)
 	const struct sandbox_call *call;
 
 	for (call = row->calls; call != NULL && call->name != NULL; call++)
-		if (strcmp(call->name, "bpf") == 0 && call->value == command)
+		if (strcmp(call->name, "bpf") == 0 &&
+		    call->args[0].value == command)
 			return true;
 	return false;
 }
