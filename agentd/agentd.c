@@ -337,7 +337,9 @@ static int
 run(struct agent *agent)
 {
 	char text[AEGIS_TEXT_SIZE];
-	struct spawn_options options = { .keep_stderr = agent->people };
+	struct spawn_options options = {
+		.keep_stderr = agent->people || AEGIS_SANITIZED,
+	};
 
 	agent->base = event_base_new();
 	if (agent->base == NULL)

@@ -162,6 +162,8 @@ def make_agent(request, prefix, work_dir, key):
     yield make
     for agent in agents:
         agent.destroy()
+    for agent in agents:
+        assert not agent.reports, "\n".join(agent.reports)
 
 
 @pytest.fixture

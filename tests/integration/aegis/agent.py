@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import signal
 import subprocess
 import threading
@@ -19,6 +20,9 @@ ACCOUNTS = {
     "apid": "_aegis_api", "telemd": "_aegis_telem",
 }
 _ROLE_OF_ACCOUNT = {account: role for role, account in ACCOUNTS.items()}
+# How the report of a sanitizer begins.
+_REPORT = re.compile(r"==\d+==ERROR: |: runtime error: |"
+                     r"WARNING: ThreadSanitizer")
 
 
 def executable(pid):
@@ -46,6 +50,7 @@ class Agent:
         self.launcher = []  # what execs the program, if not we
         self.manager = None  # manager.Manager: it starts the process
         self._lines = []
+        self.reports = []  # of sanitizers, in a build that has them
         self._thread = None
         self.environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -104,9 +109,16 @@ class Agent:
             self.raw_lines()[-15:])
 
     def _collect(self, pipe):
+        reporting = False
         for line in pipe:
-            self._lines.append((time.time(), line.decode("utf-8",
-                                                         "replace")))
+            line = line.decode("utf-8", "replace")
+            self._lines.append((time.time(), line))
+            if _REPORT.search(line):
+                reporting = True
+            elif line.startswith("{"):
+                reporting = False
+            if reporting:
+                self.reports.append(line.rstrip())
 
     def signal(self, number):
         self.process.send_signal(number)
