@@ -86,6 +86,7 @@ def shared_agent(prefix, work_dir, key, tree, nats, client, beside):
     agent.first_workers = agent.workers()
     yield agent
     agent.destroy()
+    assert not agent.reports, "\n".join(agent.reports)
 
 
 @pytest.fixture
