@@ -37,6 +37,8 @@ struct artifact {
 	struct artlist_entry listing;
 	uint8_t *params; /* owned; JSON text, unread */
 	bool listed;     /* in the last good list */
+	bool in_list;    /* reconcile.c: stands for an entry of this one */
+	bool taken;      /* reconcile.c: a listed one is to take its place */
 	unsigned int missing_polls;
 
 	/* Where it is. */

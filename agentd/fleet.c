@@ -49,6 +49,7 @@ fleet_fini(struct fleet *f)
 		TAILQ_REMOVE(&f->artifacts, a, entry);
 		artifact_free(a);
 	}
+	index_free(&f->index);
 	while ((act = fleet_next_action(f)) != NULL)
 		free(act);
 }
@@ -56,30 +57,19 @@ fleet_fini(struct fleet *f)
 struct artifact *
 fleet_find(struct fleet *f, uint64_t handle)
 {
-	struct artifact *a;
-
-	if (handle == 0)
-		return NULL;
-	TAILQ_FOREACH (a, &f->artifacts, entry)
-		if (a->handle == handle)
-			return a;
-	return NULL;
+	return index_find(&f->index, handle);
 }
 
 struct artifact *
 fleet_find_id(struct fleet *f, const char *artifact_id)
 {
-	struct artifact *a, *best = NULL;
+	struct artifact *newest = index_next(&f->index, artifact_id, NULL);
+	struct artifact *a = newest;
 
 	/* Of several, the one in the kernel; else the newest. */
-	TAILQ_FOREACH (a, &f->artifacts, entry) {
-		if (strcmp(a->listing.artifact_id, artifact_id) != 0)
-			continue;
-		if (best == NULL || artifact_is_loaded(a) ||
-		    !artifact_is_loaded(best))
-			best = a;
-	}
-	return best;
+	while (a != NULL && !artifact_is_loaded(a))
+		a = index_next(&f->index, artifact_id, a);
+	return a != NULL ? a : newest;
 }
 
 unsigned int
@@ -198,13 +188,14 @@ fleet_kill(struct fleet *f, enum proc_role role)
 }
 
 struct artifact *
-fleet_add(struct fleet *f, const struct artlist_entry *e, const uint8_t *params)
+fleet_add(struct fleet *f, uint64_t handle, const struct artlist_entry *e,
+    const uint8_t *params)
 {
 	struct artifact *a = calloc(1, sizeof(*a));
 
 	if (a == NULL)
 		fatal("out of memory");
-	a->handle = ++f->next_handle;
+	a->handle = handle;
 	a->listing = *e;
 	if (e->params_len > 0) {
 		a->params = malloc(e->params_len);
@@ -216,6 +207,8 @@ fleet_add(struct fleet *f, const struct artlist_entry *e, const uint8_t *params)
 	a->status = STATUS_DISCOVERED;
 	a->limits = f->rules.limits;
 	fleet_set_ttl(f, a);
+	if (index_add(&f->index, a) < 0)
+		fatal("out of memory");
 	TAILQ_INSERT_TAIL(&f->artifacts, a, entry);
 	return a;
 }
@@ -240,6 +233,7 @@ fleet_remove(struct fleet *f, struct artifact *a)
 	act = add_action(f, ACT_DROP, a->handle);
 	act->custody = a->custody;
 	TAILQ_REMOVE(&f->artifacts, a, entry);
+	index_remove(&f->index, a);
 	artifact_free(a);
 }
 

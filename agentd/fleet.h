@@ -11,6 +11,7 @@
 #define AGENTD_FLEET_H
 
 #include "agentd/artifact.h"
+#include "agentd/index.h"
 #include "agentd/state.h"
 #include "common/msg.h"
 
@@ -54,7 +55,8 @@ struct action {
 TAILQ_HEAD(action_queue, action);
 
 struct fleet {
-	struct artifact_list artifacts;
+	struct artifact_list artifacts; /* in the order of their coming */
+	struct artifact_index index;    /* all of these */
 	struct action_queue actions;
 	struct fleet_rules rules;
 	struct state *state; /* borrowed: tombstones, first loads */
@@ -303,8 +305,9 @@ void fleet_inherit(
     struct fleet *f, const struct artifact *from, const struct artifact *to);
 /* The TTL in force: the entry's, the default, the signed maximum. */
 void fleet_set_ttl(struct fleet *f, struct artifact *a);
-struct artifact *fleet_add(
-    struct fleet *f, const struct artlist_entry *e, const uint8_t *params);
+/* A new record by this handle, which none has or had. */
+struct artifact *fleet_add(struct fleet *f, uint64_t handle,
+    const struct artlist_entry *e, const uint8_t *params);
 /* The record goes; its custody goes with an ACT_DROP. */
 void fleet_remove(struct fleet *f, struct artifact *a);
 void fleet_set_error(struct artifact *a, const char *error);

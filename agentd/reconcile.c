@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agentd/fleet.h"
+#include "common/log.h"
 
 /* CONTRACT 1: an artifact is withdrawn when it misses 2 good polls. */
 #define POLLS_UNTIL_WITHDRAWN 2
@@ -19,26 +20,20 @@ same_params(const struct artifact *a, const struct artlist_entry *e,
 		memcmp(a->params, params, e->params_len) == 0);
 }
 
-static bool
-same_content(const struct artifact *a, const struct artlist_entry *e)
-{
-	return strcmp(a->listing.artifact_id, e->artifact_id) == 0 &&
-	    memcmp(a->listing.sha256, e->sha256, sizeof(e->sha256)) == 0;
-}
-
 /* The record that stands for this entry, or NULL if it is new. */
 static struct artifact *
 find_entry(
     struct fleet *f, const struct artlist_entry *e, const uint8_t *params)
 {
-	struct artifact *a;
+	struct artifact *a = NULL;
 
-	TAILQ_FOREACH_REVERSE(a, &f->artifacts, artifact_list, entry)
-	/* One that stands for no parameters at all: see parameters.c. */
-	if (same_content(a, e) && same_params(a, e, params) &&
-	    !a->params_unknown)
-		return a;
-	return NULL;
+	while ((a = index_next(&f->index, e->artifact_id, a)) != NULL)
+		/* One that stands for no parameters at all: parameters.c. */
+		if (memcmp(a->listing.sha256, e->sha256, sizeof(e->sha256)) ==
+			0 &&
+		    same_params(a, e, params) && !a->params_unknown)
+			break;
+	return a;
 }
 
 /* May A, listed again, come back after it was replaced? */
@@ -103,47 +98,67 @@ recall(struct fleet *f, struct artifact *a, struct moment now)
 	}
 }
 
-/* Can P stay in the kernel until A takes its place? */
-static bool
-can_be_replaced(const struct artifact *p, const struct artifact *a)
-{
-	return p != a && artifact_is_loaded(p);
-}
-
-/* What A replaces: the same id's older record, the one it names, or one of
- * its name that the list has dropped. */
+/* The oldest record of an id that can stay until another takes its place. */
 static struct artifact *
-find_predecessor(struct fleet *f, const struct artifact *a)
+find_replaceable(struct fleet *f, const char *artifact_id)
 {
-	struct artifact *p;
+	struct artifact *p = NULL, *oldest = NULL;
 
-	TAILQ_FOREACH (p, &f->artifacts, entry)
-		if (can_be_replaced(p, a) &&
-		    strcmp(p->listing.artifact_id, a->listing.artifact_id) == 0)
-			return p;
-	if (a->listing.replaces[0] != '\0')
-		TAILQ_FOREACH (p, &f->artifacts, entry)
-			if (can_be_replaced(p, a) &&
-			    strcmp(p->listing.artifact_id,
-				a->listing.replaces) == 0)
-				return p;
-	TAILQ_FOREACH (p, &f->artifacts, entry)
-		if (can_be_replaced(p, a) && !p->listed &&
-		    strcmp(p->listing.name, a->listing.name) == 0)
-			return p;
-	return NULL;
+	while ((p = index_next(&f->index, artifact_id, p)) != NULL)
+		if (artifact_is_loaded(p))
+			oldest = p;
+	return oldest;
 }
 
-/* Is another one already to take P's place? */
-static bool
-has_successor(struct fleet *f, const struct artifact *p)
+/*
+ * What A replaces: the same id's older record, the one it names, or one of
+ * its name that the list has dropped, which are in GONE up to a NULL.
+ */
+static struct artifact *
+find_predecessor(
+    struct fleet *f, const struct artifact *a, struct artifact *const *gone)
 {
-	const struct artifact *a;
+	struct artifact *p = find_replaceable(f, a->listing.artifact_id);
+
+	if (p == NULL && a->listing.replaces[0] != '\0')
+		p = find_replaceable(f, a->listing.replaces);
+	if (p != NULL)
+		return p;
+	while (*gone != NULL &&
+	    strcmp((*gone)->listing.name, a->listing.name) != 0)
+		gone++;
+	return *gone;
+}
+
+/* Those that another one is already to take the place of. */
+static void
+mark_taken(struct fleet *f)
+{
+	struct artifact *a, *p;
 
 	TAILQ_FOREACH (a, &f->artifacts, entry)
-		if (a != p && a->predecessor == p->handle && a->listed)
-			return true;
-	return false;
+		a->taken = false;
+	TAILQ_FOREACH (a, &f->artifacts, entry) {
+		p = a->listed ? fleet_find(f, a->predecessor) : NULL;
+		if (p != NULL)
+			p->taken = true;
+	}
+}
+
+/* Those in the kernel that the list has dropped, and NULL; free() it. */
+static struct artifact **
+collect_gone(struct fleet *f)
+{
+	struct artifact **gone = calloc(f->index.count + 1, sizeof(*gone));
+	struct artifact *a;
+	size_t n = 0;
+
+	if (gone == NULL)
+		fatal("out of memory");
+	TAILQ_FOREACH (a, &f->artifacts, entry)
+		if (artifact_is_loaded(a) && !a->listed)
+			gone[n++] = a;
+	return gone;
 }
 
 /*
@@ -163,15 +178,20 @@ may_replace(const struct artifact *a, uint64_t newest_known)
 static void
 find_predecessors(struct fleet *f, uint64_t newest_known)
 {
+	_cleanup_free_ struct artifact **gone = collect_gone(f);
 	struct artifact *a, *p;
 
+	mark_taken(f);
 	TAILQ_FOREACH (a, &f->artifacts, entry) {
 		if (!a->listed || !may_replace(a, newest_known) ||
 		    a->restoring || fleet_find(f, a->predecessor) != NULL)
 			continue;
-		p = find_predecessor(f, a);
-		a->predecessor =
-		    p != NULL && !has_successor(f, p) ? p->handle : 0;
+		p = find_predecessor(f, a, gone);
+		if (p != NULL && p->taken)
+			p = NULL;
+		a->predecessor = p != NULL ? p->handle : 0;
+		if (p != NULL)
+			p->taken = true;
 	}
 }
 
@@ -190,14 +210,11 @@ fleet_come_back(struct fleet *f, struct artifact *a)
 static void
 drop_superseded(struct fleet *f, const struct artifact *newer)
 {
+	const char *id = newer->listing.artifact_id;
 	struct artifact *a, *next;
 
-	for (a = TAILQ_FIRST(&f->artifacts); a != NULL; a = next) {
-		next = TAILQ_NEXT(a, entry);
-		if (a == newer ||
-		    strcmp(a->listing.artifact_id,
-			newer->listing.artifact_id) != 0)
-			continue;
+	for (a = index_next(&f->index, id, newer); a != NULL; a = next) {
+		next = index_next(&f->index, id, a);
 		a->listed = false;
 		/* What bpfd is at comes to its end first; so does a rollback
 		 * that waits for what it restores. */
@@ -213,7 +230,7 @@ static void
 add_entry(struct fleet *f, const struct artlist_entry *e, const uint8_t *params,
     struct moment now)
 {
-	struct artifact *a = fleet_add(f, e, params);
+	struct artifact *a = fleet_add(f, ++f->next_handle, e, params);
 
 	recall(f, a, now);
 	drop_superseded(f, a);
@@ -225,7 +242,7 @@ handle_missing(struct fleet *f, struct artifact *a)
 	if (++a->missing_polls < POLLS_UNTIL_WITHDRAWN)
 		return;
 	if (artifact_is_loaded(a)) {
-		if (f->rules.unload_withdrawn && !has_successor(f, a))
+		if (f->rules.unload_withdrawn && !a->taken)
 			fleet_begin_unload(
 			    f, a, UNLOAD_WITHDRAWN, STATUS_UNLOADED);
 		return;
@@ -255,6 +272,7 @@ fleet_list_unchanged(struct fleet *f, struct moment now)
 {
 	if (f->stopping || !f->list_seen)
 		return;
+	mark_taken(f);
 	look_for_missing(f);
 	fleet_tick(f, now);
 }
@@ -286,13 +304,13 @@ fleet_apply_list(struct fleet *f, const struct artlist *list, struct moment now)
 	for (i = 0; i < n; i++) {
 		e = &list->entries[i];
 		known[i] = find_entry(f, e, list->data + e->params_off);
+		if (known[i] != NULL)
+			known[i]->in_list = true;
 	}
 	/* A record that stands for an entry must not seem gone meanwhile. */
 	TAILQ_FOREACH (a, &f->artifacts, entry) {
-		for (i = 0; i < n && known[i] != a; i++)
-			continue;
-		if (i == n)
-			a->listed = false;
+		a->listed &= a->in_list;
+		a->in_list = false;
 	}
 	for (i = 0; i < n; i++)
 		if (known[i] != NULL)

@@ -102,8 +102,8 @@ fleet_adopt(struct fleet *f, const struct handover_artifact *h,
 	*why = check_state(s, params, h->listing.params_len);
 	if (*why != NULL)
 		return NULL;
-	a = fleet_add(f, &h->listing, params);
-	a->handle = h->handle;
+	a = fleet_add(f, h->handle, &h->listing, params);
+	fleet_resume(f, h->handle, h->load_order);
 	a->listed = h->flags & HANDOVER_LISTED;
 	a->evicted = h->flags & HANDOVER_EVICTED;
 	a->has_packet_counter = h->flags & HANDOVER_PACKETS;

@@ -15,8 +15,12 @@
 #include "common/clock.h"
 #include "common/msg.h"
 
-/* Bounded work a wake-up, so that one busy peer does not starve the rest. */
-#define READS_PER_WAKEUP 64
+/*
+ * Bounded work a wake-up, so that one busy peer does not starve the rest: so
+ * many messages, and none after so long.
+ */
+#define READS_PER_WAKEUP   64
+#define READ_NS_PER_WAKEUP (5 * NSEC_PER_MSEC)
 
 /* In-flight descriptors are counted per uid: wait, then try again. */
 #define RETRY_USEC 5000
@@ -263,12 +267,14 @@ read_one(struct imsg_channel *ch)
 }
 
 static void
-read_messages(struct imsg_channel *ch, int limit)
+read_messages(struct imsg_channel *ch, int limit, int64_t limit_ns)
 {
+	int64_t start = clock_boot_ns();
 	bool nested = ch->in_callback;
 
 	ch->in_callback = true;
-	while (limit-- > 0 && !ch->finished && read_one(ch))
+	while (limit-- > 0 && !ch->finished && read_one(ch) &&
+	    clock_boot_ns() - start < limit_ns)
 		continue;
 	ch->in_callback = nested;
 	if (ch->freed && !nested)
@@ -278,14 +284,14 @@ read_messages(struct imsg_channel *ch, int limit)
 static void
 handle_readable(evutil_socket_t fd, short what, void *arg)
 {
-	read_messages(arg, READS_PER_WAKEUP);
+	read_messages(arg, READS_PER_WAKEUP, READ_NS_PER_WAKEUP);
 }
 
 void
 imsg_drain(struct imsg_channel *ch)
 {
 	/* A peer that dies cannot have more in flight than its queue. */
-	read_messages(ch, 1 << 20);
+	read_messages(ch, 1 << 20, INT64_MAX);
 }
 
 /* One sendmsg(2).  0 sent; -EAGAIN wait for room; -ETOOMANYREFS later. */

@@ -113,6 +113,7 @@ begin(void)
 	TAILQ_INIT(&agent.fleet.artifacts);
 	TAILQ_INIT(&agent.fleet.actions);
 	TAILQ_CONCAT(&agent.fleet.artifacts, &fleet.artifacts, entry);
+	fleet.index = (struct artifact_index){ 0 };
 	fixture_open(&wire, PROC_AGENTD, PROC_BPF);
 	bpfd_starts();
 	ck_assert_int_eq(kept(), 0);

@@ -352,11 +352,12 @@ START_TEST (settling_begins_nothing_new) {
 
 	begin();
 	fleet.can_fetch = fleet.can_verify = fleet.can_load = true;
-	loading =
-	    fleet_add(&fleet, &artifacts[0].listing, (const uint8_t *)"{}");
+	loading = fleet_add(&fleet, ++fleet.next_handle, &artifacts[0].listing,
+	    (const uint8_t *)"{}");
 	loading->status = STATUS_LOADING;
 	loading->working = true;
-	fresh = fleet_add(&fleet, &artifacts[1].listing, (const uint8_t *)"{}");
+	fresh = fleet_add(&fleet, ++fleet.next_handle, &artifacts[1].listing,
+	    (const uint8_t *)"{}");
 	fleet_settle(&fleet);
 	ck_assert(!fleet_is_settled(&fleet));
 	fleet_load_done(&fleet, loading, WORK_OK, "", now);
