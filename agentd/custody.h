@@ -84,6 +84,10 @@ struct custody {
 	struct custody_link *links;
 	struct probes *probes; /* while it is being loaded; or NULL */
 	size_t link_count;
+	/* While it is being loaded: links of a predecessor are to be its own,
+	 */
+	bool offered_links;
+	bool links_lost; /* and went with that one meanwhile */
 };
 
 /* Never NULL: ends the process when there is no memory. */

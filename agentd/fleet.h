@@ -127,6 +127,8 @@ void fleet_verified(struct fleet *f, struct artifact *a,
 
 void fleet_load_done(struct fleet *f, struct artifact *a,
     enum work_result result, const char *error, struct moment now);
+/* A was loaded, but not into the place that it was to have: once more. */
+void fleet_load_again(struct fleet *f, struct artifact *a, struct moment now);
 
 /*
  * A worker died: what it worked on starts again, or fails for good when it

@@ -314,6 +314,13 @@ refused_by_verifier(struct fleet *f, struct artifact *a, struct moment now)
 }
 
 void
+fleet_load_again(struct fleet *f, struct artifact *a, struct moment now)
+{
+	fleet_enter_stage(a, STATUS_LOADING);
+	fleet_tick(f, now);
+}
+
+void
 fleet_load_done(struct fleet *f, struct artifact *a, enum work_result result,
     const char *error, struct moment now)
 {

@@ -127,6 +127,8 @@ send_load(struct agent *agent, struct imsg_channel *ch, struct artifact *a,
 		    ch, a->handle, &plan, copy_fd(a->custody->plan));
 	if (r == 0)
 		r = send_old_links(agent, ch, a, &start.old_links);
+	a->custody->offered_links = start.old_links > 0;
+	a->custody->links_lost = false;
 	if (r == 0 && a->restoring && !a->params_unknown &&
 	    custody_is_kept(a->custody)) {
 		r = send_kept(ch, a);
@@ -333,9 +335,13 @@ handle_updated(struct imsg *m, void *ctx)
 
 	if (a == NULL)
 		return 0;
-	p = fleet_find(&agent->fleet, a->predecessor);
-	if (p == NULL)
+	if (!a->custody->offered_links)
 		return -EINVAL;
+	p = fleet_find(&agent->fleet, a->predecessor);
+	if (p == NULL || !artifact_is_loaded(p)) {
+		a->custody->links_lost = true;
+		return 0;
+	}
 	return custody_take_over(
 	    a->custody, p->custody, updated->attach, updated->ifindex);
 }
@@ -383,6 +389,17 @@ give_back_links(struct agent *agent, struct artifact *a)
 	custody_withdraw(p->custody);
 }
 
+/* Attached to nothing where its links are lost, A cannot stay as it is. */
+static void
+load_again(struct agent *agent, struct artifact *a)
+{
+	log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
+	    "what it was to replace ended while it was loaded: loading anew");
+	closer_close(agent->closer, a->custody, 0);
+	peer_bpf_forget(agent, a);
+	fleet_load_again(&agent->fleet, a, moment_now());
+}
+
 static int
 handle_done(struct imsg *m, void *ctx)
 {
@@ -396,6 +413,10 @@ handle_done(struct imsg *m, void *ctx)
 		return -EINVAL;
 	if (a == NULL)
 		return 0;
+	if (done->result == WORK_OK && a->custody->links_lost) {
+		load_again(agent, a);
+		return 0;
+	}
 	if (done->result == WORK_OK) {
 		if (!custody_is_complete(a->custody))
 			return -EBADMSG; /* loaded, it said */

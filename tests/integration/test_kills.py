@@ -251,6 +251,41 @@ def test_killed_after_a_swap_it_could_not_tell_of(agent, tree, denying,
     assert not client.events("program_error")
 
 
+def test_what_is_replaced_ends_during_the_swap(agent, tree, denying):
+    """Its link runs the new one's program already, but bpfd has not told of
+    it, and the link goes: the new one is loaded anew, by the same bpfd."""
+    versions = [denying(number) for number in range(1, 4)]
+    tree.publish(versions[0])
+    agent.wait_running(versions[0], timeout=20)
+    old = bpfd(agent)
+    os.kill(old, signal.SIGKILL)
+    loader = another_bpfd(agent, old)
+    strace = Strace(loader)
+    tree.publish(versions[1])
+    agent.wait_running(versions[1], timeout=20)
+    swap = strace.end().index("BPF_LINK_UPDATE") + 1
+    os.kill(loader, signal.SIGKILL)
+    loader = another_bpfd(agent, loader)
+    [link] = agent.held()["link"]
+    prog = kernel.link_prog(link)
+    strace = Strace(loader, "-e",
+                    f"inject=bpf:delay_exit=3000000:when={swap}")
+    tree.publish(versions[2])
+    wait.until(lambda: kernel.link_prog(link) not in (prog, None),
+               "swapped", 20)
+    net.run(os.path.join(os.path.dirname(agent.program), "aegisctl"),
+            "-s", agent.environment["AGENT_CONTROL_SOCKET"],
+            "unload", versions[1].id)
+    agent.wait_running(versions[2], timeout=40)
+    strace.end()
+    assert bpfd(agent) == loader
+    agent.wait_log(msg="what it was to replace ended while it was loaded: "
+                   "loading anew")
+    assert not agent.log(level="error", msg="worker bpfd ended",
+                         error="broke the protocol")
+    wait_exact(agent, 1)
+
+
 # --- at random ---
 
 SEED = int(os.environ.get("KILLS_SEED", "0")) or random.randrange(1 << 32)
