@@ -10,6 +10,7 @@
 #include "agentd/events.h"
 #include "agentd/handover.h"
 #include "agentd/peer_bpf.h"
+#include "agentd/peer_load.h"
 #include "agentd/peer_verify.h"
 #include "common/log.h"
 #include "common/notify.h"
@@ -93,7 +94,7 @@ act(struct agent *agent, const struct action *action)
 		peer_verify_start(agent, a);
 		break;
 	case ACT_LOAD:
-		peer_bpf_load(agent, a);
+		peer_load_start(agent, a);
 		break;
 	case ACT_UNLOAD:
 		unload(agent, a);

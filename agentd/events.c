@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/events.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "agentd/agent.h"
@@ -69,13 +68,6 @@ is_kept(uint32_t type)
 	return type != EVENT_PROGRAM_TELEMETRY && type != EVENT_AGENT_HEARTBEAT;
 }
 
-/* A descriptor may be sent more than once: each send consumes a copy. */
-static int
-copy_fd(int fd)
-{
-	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-}
-
 static void
 keep(struct event_queue *q, const struct msg_event *event, int verifier_log)
 {
@@ -85,7 +77,7 @@ keep(struct event_queue *q, const struct msg_event *event, int verifier_log)
 		fatal("out of memory");
 	e->number = q->last_number;
 	e->event = *event;
-	e->verifier_log = copy_fd(verifier_log);
+	e->verifier_log = fd_copy(verifier_log);
 	TAILQ_INSERT_TAIL(&q->list, e, entry);
 	if (++q->count <= EVENTS_MAX)
 		return;
@@ -120,7 +112,7 @@ events_pump(struct agent *agent)
 	for (; e != NULL && imsg_backlog(ch) < BACKLOG_MAX;
 	     e = TAILQ_NEXT(e, entry)) {
 		if (msg_send_EVENT(
-			ch, e->number, &e->event, copy_fd(e->verifier_log)) < 0)
+			ch, e->number, &e->event, fd_copy(e->verifier_log)) < 0)
 			return; /* it is gone: the next one gets them */
 		q->sent_number = e->number;
 	}

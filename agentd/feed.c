@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/feed.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -66,13 +65,6 @@ feed_free(struct feed *feed)
 	free(feed);
 }
 
-/* Each send consumes a descriptor, so each gets a copy. */
-static int
-copy_fd(int fd)
-{
-	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-}
-
 static void
 keep_event(struct feed *feed, uint64_t number, const struct msg_event *event,
     int verifier_log)
@@ -87,7 +79,7 @@ keep_event(struct feed *feed, uint64_t number, const struct msg_event *event,
 		return; /* telemd has it; the history has a gap */
 	(*place)->number = number;
 	(*place)->event = *event;
-	(*place)->verifier_log = copy_fd(verifier_log);
+	(*place)->verifier_log = fd_copy(verifier_log);
 	feed->kept++;
 }
 
@@ -128,7 +120,7 @@ offer(struct follower *f, uint64_t number, const struct msg_event *event,
 	} else if (imsg_backlog(f->channel) > FEED_BACKLOG_MAX) {
 		leave_behind(f);
 	} else if (msg_send_EVENT(
-		       f->channel, number, event, copy_fd(verifier_log)) < 0) {
+		       f->channel, number, event, fd_copy(verifier_log)) < 0) {
 		f->hang_up(f->owner);
 	}
 }
@@ -160,7 +152,7 @@ send_history(
 	for (i = feed->kept - n; r == 0 && i < feed->kept; i++) {
 		k = feed->history[i % FEED_HISTORY];
 		r = msg_send_EVENT(
-		    channel, k->number, &k->event, copy_fd(k->verifier_log));
+		    channel, k->number, &k->event, fd_copy(k->verifier_log));
 	}
 	return r;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/peer_params.h"
 
-#include <fcntl.h>
-
 #include "agentd/agent.h"
 #include "common/log.h"
 
@@ -18,8 +16,8 @@ peer_params_change(struct agent *agent, struct artifact *a)
 		return false;
 	msg.running = p->handle;
 	if (ch == NULL ||
-	    msg_send_UPDATE_PLAN(ch, a->handle, &msg,
-		fcntl(a->custody->plan, F_DUPFD_CLOEXEC, 0)) < 0)
+	    msg_send_UPDATE_PLAN(
+		ch, a->handle, &msg, fd_copy(a->custody->plan)) < 0)
 		proc_kill(agent, PROC_BPF, "does not read its channel");
 	return true;
 }

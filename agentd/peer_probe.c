@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agentd/agent.h"
-#include "agentd/peer_bpf.h"
+#include "agentd/peer_load.h"
 #include "agentd/probes.h"
 
 static int
@@ -18,8 +18,8 @@ ask_one(struct imsg_channel *ch, const struct artifact *a, uint32_t attach)
 		.round = c->probes->round };
 
 	memcpy(msg.symbol, c->loadplan.data + at->symbols_off, at->symbols_len);
-	return msg_send_VERIFY_SYMBOL(ch, a->handle, &msg,
-	    fcntl(c->probes->sites[attach].fd, F_DUPFD_CLOEXEC, 0));
+	return msg_send_VERIFY_SYMBOL(
+	    ch, a->handle, &msg, fd_copy(c->probes->sites[attach].fd));
 }
 
 int
@@ -84,13 +84,13 @@ peer_probe_handle_symbol(struct imsg *m, void *ctx)
 		(void)snprintf(error, sizeof(error), "%s: \"%.*s\": %s",
 		    attach_row(at->kind)->name, (int)at->name_len, at->target,
 		    msg->result != WORK_OK ? msg->error : "no such offset");
-		peer_bpf_fail(agent, a, WORK_REFUSED, error);
+		peer_load_fail(agent, a, WORK_REFUSED, error);
 		return 0;
 	}
 	site->offset = offset;
 	site->waiting = false;
 	if (--a->custody->probes->waiting == 0)
-		peer_bpf_send(agent, a);
+		peer_load_send(agent, a);
 	return 0;
 }
 
@@ -103,7 +103,7 @@ peer_probe_verifyd_died(struct agent *agent)
 		if (a->status == STATUS_LOADING && a->working &&
 		    a->custody->probes != NULL &&
 		    a->custody->probes->waiting > 0)
-			peer_bpf_fail(agent, a, WORK_TRANSIENT,
+			peer_load_fail(agent, a, WORK_TRANSIENT,
 			    "verifyd died while it looked for a symbol");
 }
 

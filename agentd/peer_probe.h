@@ -16,7 +16,7 @@ struct artifact;
 
 /*
  * Ask verifyd where A's uprobes go.  0: there is nothing to ask; 1: when all
- * answers are there, peer_bpf_send() or peer_bpf_fail() is called; -errno
+ * answers are there, peer_load_send() or peer_load_fail() is called; -errno
  * with the reason in ERROR.
  */
 int peer_probe_ask(struct agent *agent, struct artifact *a, char *error,

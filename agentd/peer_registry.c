@@ -2,7 +2,6 @@
 /*
  * fetchd for the registry: lists and downloads come from it.
  */
-#include <fcntl.h>
 #include <string.h>
 
 #include "agentd/agent.h"
@@ -154,15 +153,15 @@ configure(struct agent *agent, struct imsg_channel *ch)
 		return r;
 	if (agent->registry_dir >= 0) {
 		str_copy_cut(dir.path, sizeof(dir.path), c->registry_url);
-		r = msg_send_FETCH_ROOT(ch, 0, &dir,
-		    fcntl(agent->registry_dir, F_DUPFD_CLOEXEC, 0));
+		r = msg_send_FETCH_ROOT(
+		    ch, 0, &dir, fd_copy(agent->registry_dir));
 		if (r < 0)
 			return r;
 	}
 	if (agent->cache_dir >= 0) {
 		str_copy_cut(dir.path, sizeof(dir.path), c->cache_dir);
 		r = msg_send_FETCH_CACHE(
-		    ch, 0, &dir, fcntl(agent->cache_dir, F_DUPFD_CLOEXEC, 0));
+		    ch, 0, &dir, fd_copy(agent->cache_dir));
 		if (r < 0)
 			return r;
 	}

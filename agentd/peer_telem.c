@@ -3,7 +3,6 @@
  * telemd: events go to it; orchestrators' signals come from it.  It can ask
  * for a rollback and for nothing else.
  */
-#include <fcntl.h>
 #include <string.h>
 
 #include "aegis_config.h"
@@ -132,7 +131,7 @@ configure(struct agent *agent, struct imsg_channel *ch)
 	r = msg_send_TELEM_CONFIG(ch, 0, &config);
 	if (r == 0 && agent->spool_dir >= 0)
 		r = msg_send_TELEM_SPOOL(
-		    ch, 0, &spool, fcntl(agent->spool_dir, F_DUPFD_CLOEXEC, 0));
+		    ch, 0, &spool, fd_copy(agent->spool_dir));
 	return r < 0 ? r : send_connection(agent, ch);
 }
 

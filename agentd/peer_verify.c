@@ -4,7 +4,6 @@
  */
 #include "agentd/peer_verify.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "agentd/agent.h"
@@ -56,8 +55,7 @@ peer_verify_send_keys(struct agent *agent)
 	peer_verify_check_keys(agent);
 	if (ch == NULL || agent->keys < 0)
 		return;
-	if (msg_send_VERIFY_KEYS(
-		ch, 0, &keys, fcntl(agent->keys, F_DUPFD_CLOEXEC, 0)) < 0) {
+	if (msg_send_VERIFY_KEYS(ch, 0, &keys, fd_copy(agent->keys)) < 0) {
 		proc_kill(agent, PROC_VERIFY, "does not read its channel");
 		return;
 	}
@@ -94,7 +92,7 @@ send_artifact(struct imsg_channel *ch, const struct artifact *a)
 	memcpy(msg.sha256, e->sha256, sizeof(msg.sha256));
 	memcpy(msg.signature, e->signature, sizeof(msg.signature));
 	return msg_send_VERIFY_ARTIFACT(
-	    ch, a->handle, &msg, fcntl(a->custody->bytes, F_DUPFD_CLOEXEC, 0));
+	    ch, a->handle, &msg, fd_copy(a->custody->bytes));
 }
 
 void

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/rings.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "agentd/agent.h"
@@ -15,7 +14,7 @@ send_map(
 	const struct loadplan_map *m = &a->custody->loadplan.maps[map];
 	const struct msg_ring_lost none = { 0 };
 	struct msg_ring_add ring = { .max_entries = m->max_entries };
-	int fd = fcntl(a->custody->maps[map], F_DUPFD_CLOEXEC, 0);
+	int fd = fd_copy(a->custody->maps[map]);
 
 	if (fd == -1)
 		return -errno;

@@ -6,6 +6,7 @@
 #define COMMON_CLEANUP_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +25,13 @@ fd_close(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 	errno = saved;
+}
+
+/* Another descriptor of the same open file; -1 for none, or with errno. */
+static inline int
+fd_copy(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* Hand the descriptor on: the local no longer owns it. */
