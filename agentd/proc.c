@@ -56,17 +56,6 @@ arm(struct worker_proc *w, int64_t ns)
  * agent.  This is the step between: common messages are handled here.
  */
 static int
-handle_log(struct worker_proc *w, const struct msg_worker_log *log)
-{
-	if (log->level >= LOG_LEVEL_MAX || !MSG_TEXT_OK(log->text) ||
-	    !MSG_TEXT_OK(log->artifact_id) || !MSG_TEXT_OK(log->error))
-		return -EINVAL;
-	log_write_for(proc_name(w->role), (enum log_level)log->level,
-	    log->artifact_id, log->error, log->text);
-	return 0;
-}
-
-static int
 handle_pong(struct worker_proc *w, const struct msg_worker_ping *pong)
 {
 	if (pong->nonce == 0 || pong->nonce > w->ping)
@@ -106,7 +95,8 @@ handle_message(struct imsg *m, void *ctx)
 
 	switch (m->type) {
 	case MSG_WORKER_LOG:
-		return handle_log(w, msg_get_WORKER_LOG(m));
+		return worker_log_write(
+		    &w->log, w->role, msg_get_WORKER_LOG(m), clock_boot_ns());
 	case MSG_WORKER_PONG:
 		return handle_pong(w, msg_get_WORKER_PONG(m));
 	case MSG_WORKER_READY:
@@ -155,6 +145,7 @@ lost(struct worker_proc *w, const char *how)
 	imsg_free(w->channel);
 	w->channel = NULL;
 	(void)event_del(w->timer);
+	worker_log_tell(&w->log, w->role);
 	str_copy_cut(w->last_exit, sizeof(w->last_exit), how);
 	if (!agent->stopping) {
 		log_line(LOG_LEVEL_ERROR, NULL, how, "worker %s ended",
@@ -273,6 +264,7 @@ send_ping(struct worker_proc *w)
 {
 	struct msg_worker_ping ping = { .nonce = ++w->ping };
 
+	worker_log_tell(&w->log, w->role);
 	if (w->unanswered >= PINGS_MISSED) {
 		proc_kill(w->agent, w->role, "did not answer for a minute");
 		return;
@@ -326,6 +318,7 @@ proc_init(struct agent *agent)
 		w->role = (enum proc_role)role;
 		w->state = WORKER_OFF;
 		w->since_boot_ns = clock_boot_ns();
+		worker_log_init(&w->log, w->since_boot_ns);
 		if (peers[role] == NULL)
 			continue;
 		w->timer = event_new(agent->base, -1, 0, handle_timer, w);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agentd/worker_log.h"
 #include "common/imsg.h"
 #include "common/limits.h"
 #include "common/log.h"
@@ -41,6 +42,7 @@ struct worker_proc {
 	char last_exit[AEGIS_TEXT_SIZE];
 	char fault[AEGIS_TEXT_SIZE]; /* why we ended it ourselves */
 	int32_t landlock_abi;
+	struct worker_log log;
 };
 
 /* A role's part of agentd: what it is told at start, what it may say. */

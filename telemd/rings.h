@@ -10,7 +10,7 @@
 #include <sys/queue.h>
 
 #include "telemd/losses.h"
-#include "telemd/ratelimit.h"
+#include "common/ratelimit.h"
 #include "telemd/ring.h"
 #include "telemd/violation.h"
 

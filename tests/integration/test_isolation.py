@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -174,6 +175,23 @@ def test_a_worker_taken_over_gets_nowhere(agent, stage, role, work_dir):
     row = next(row for row in agent.get("/version")[1]["workers"]
                if row["worker"] == role)
     assert row["restarts"] >= len(fatal)
+
+
+def test_a_worker_that_talks_too_much(agent, stage):
+    """Its lines are left out, and counted; what is logged is not held up."""
+    lines = 3000
+    stage.order("apid", f"log {lines}")
+    start = time.monotonic()
+    end(agent, "apid")
+    told = agent.wait_log(msg="log lines of apid are left out: "
+                          "more than 500 a second", level="warn")
+    written = len(agent.log(component="apid", msg=f"of {lines}"))
+    assert 0 < written <= 500 * (1 + time.monotonic() - start)
+    assert written + int(told["msg"].split()[0]) >= lines
+    stage.dismiss("apid")
+    end(agent, "apid")
+    wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy",
+               lambda: f"healthy: {agent.get('/healthz')}", 60)
 
 
 def test_neither_instance_has_the_others_secret(agent):

@@ -9,6 +9,7 @@
  *	connect PORT	fastopen PORT	open PATH	create PATH exec PATH
  *	linger SECONDS	make a socket that takes so long to close
  *	ptrace PID	memory PID	readv PID	kill PID
+ *	log LINES
  *	send MESSAGE	a message of this type, whoever it belongs to
  *	with KIND MESSAGE	one of its own, with KIND of descriptor: pipe
  *			directory unsealed half (some seals) nonsense (sealed)
@@ -259,6 +260,16 @@ try_readv(const char *arg)
 }
 
 static long
+try_log(const char *arg)
+{
+	long i, n = number(arg);
+
+	for (i = 1; i <= n; i++)
+		log_info("line %ld of %ld", i, n);
+	return 0;
+}
+
+static long
 try_kill(const char *arg)
 {
 	return kill((pid_t)number(arg), SIGTERM);
@@ -278,6 +289,7 @@ static const struct {
 	{ "memory", try_memory },
 	{ "readv", try_readv },
 	{ "kill", try_kill },
+	{ "log", try_log },
 };
 
 /* Does the order wait for the artifact that agentd asks about? */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "telemd/ratelimit.h"
+#include "common/ratelimit.h"
 #include "telemd/ring.h"
 
 #define PAGE 4096

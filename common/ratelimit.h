@@ -2,8 +2,8 @@
 /*
  * A bucket of tokens: so many a second, with a burst of one second's worth.
  */
-#ifndef TELEMD_RATELIMIT_H
-#define TELEMD_RATELIMIT_H
+#ifndef COMMON_RATELIMIT_H
+#define COMMON_RATELIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>

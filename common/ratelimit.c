@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "telemd/ratelimit.h"
+#include "common/ratelimit.h"
 
 #include "common/clock.h"
 
