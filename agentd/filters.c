@@ -64,12 +64,15 @@ filters_detach(const struct tc_filter *filter, uint64_t handle, void *ctx)
 {
 	struct agent *agent = ctx;
 	struct filters *f = &agent->filters;
-	struct filter_leaving *list;
+	struct filter_leaving *list = f->leaving;
 
-	list = reallocarray(f->leaving, f->count + 1, sizeof(*list));
-	if (list == NULL)
-		fatal("out of memory");
-	f->leaving = list;
+	if (f->count == f->room) {
+		f->room = f->room > 0 ? 2 * f->room : 16;
+		list = reallocarray(list, f->room, sizeof(*list));
+		if (list == NULL)
+			fatal("out of memory");
+		f->leaving = list;
+	}
 	list[f->count] = (struct filter_leaving){
 		.filter = *filter,
 		.handle = handle,

@@ -23,7 +23,8 @@ struct filter_leaving;
 struct filters {
 	struct filter_leaving *leaving;
 	size_t count; /* 0: all that was asked for has been detached */
-	bool swept;   /* bpfd has done what filters_tell() told it */
+	size_t room;
+	bool swept; /* bpfd has done what filters_tell() told it */
 };
 
 /* closer_undo: have it detached; the unloading of HANDLE waits for it. */

@@ -64,8 +64,9 @@ def test_vault_refuses_and_then_does_not(make_agent, tree, nats, vault,
     wait.until(lambda: vault.asked > 0 and any(
         "Vault" in line["msg"] for line in agent.log(level="warn")),
         "a warning about Vault")
-    assert any("vault" in reason
-               for reason in agent.get("/healthz")[1]["reasons"])
+    wait.until(lambda: any("vault" in reason for reason in
+                           agent.get("/healthz")[1]["reasons"]),
+               lambda: f"it is a reason: {agent.get('/healthz')}")
     assert not agent.held()["prog"]
     vault.token = "dev-token"
     wait.until(lambda: agent.get("/healthz")[0] == 200,
