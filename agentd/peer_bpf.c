@@ -187,13 +187,16 @@ count_load_time(struct observed *seen, const struct msg_load_done *done)
 	seen->load_sum_us += us;
 }
 
-/* A load failed: links it had taken over go back to whose they were. */
+/*
+ * A load failed: links it had taken over go back to whose they were; if that
+ * one has ended meanwhile, they go with the load.
+ */
 static void
 give_back_links(struct agent *agent, struct artifact *a)
 {
 	struct artifact *p = fleet_find(&agent->fleet, a->predecessor);
 
-	if (p == NULL || p->custody == NULL)
+	if (p == NULL || p->custody == NULL || !artifact_is_loaded(p))
 		return;
 	custody_give_back(a->custody, p->custody);
 	custody_withdraw(p->custody);
