@@ -173,9 +173,12 @@ make_event(void)
 	struct sockaddr *address = (struct sockaddr *)&here;
 	socklen_t len = sizeof(here);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int mark = getpid();
 
 	/* To itself: an answer from elsewhere would be another packet. */
-	if (fd == -1 || bind(fd, address, len) == -1 ||
+	if (fd == -1 ||
+	    setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == -1 ||
+	    bind(fd, address, len) == -1 ||
 	    getsockname(fd, address, &len) == -1 ||
 	    sendto(fd, "x", 1, 0, address, len) != 1)
 		err(2, "socket");

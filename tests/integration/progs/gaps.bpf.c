@@ -81,14 +81,27 @@ SEE("kretprobe.multi/security_task_setnice", KRETPROBE_MULTI, struct pt_regs, 0)
 #endif
 
 #if GAPS_KERNEL != 601
-/* Nobody else sends so much here that it could hide that ours was missed. */
+struct sk_buff {
+	__u32 mark;
+} __attribute__((preserve_access_index));
+
+struct bpf_nf_ctx {
+	const void *state;
+	const struct sk_buff *skb;
+};
+
+/*
+ * Others send from other processors at the same time: their program would
+ * write the number of the last event over that of this one.  Ours bears the
+ * pid as its mark.
+ */
 SEC("netfilter")
 int
-gap_NETFILTER(void *ctx)
+gap_NETFILTER(struct bpf_nf_ctx *ctx)
 {
 	struct gap_marks *m = find_marks();
 
-	if (m)
+	if (m && ctx->skb->mark == m->pid)
 		mark(m, GAP_NETFILTER);
 	return 1; /* NF_ACCEPT */
 }
