@@ -457,3 +457,15 @@ config_check_files(const struct config *c, struct config_problems *p)
 	}
 	return p->errors == before ? 0 : -EINVAL;
 }
+
+int
+config_load_all(struct config *c, const char *file, char *const *environ_list,
+    struct config_problems *p)
+{
+	int r = config_load(c, file, environ_list, p);
+	int files = 0;
+
+	if (r == 0 || r == -EINVAL)
+		files = config_check_files(c, p);
+	return r < 0 ? r : files;
+}

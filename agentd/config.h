@@ -98,6 +98,10 @@ int config_load(struct config *c, const char *file, char *const *environ,
 int config_check_files(
     const struct config *c, struct config_problems *p) _must_check_;
 
+/* Both: a wrong value does not keep the others' files from being looked at. */
+int config_load_all(struct config *c, const char *file, char *const *environ,
+    struct config_problems *p) _must_check_;
+
 /* "NAME=value" lines of everything; secrets and passwords as "xxx". */
 void config_print(const struct config *c, FILE *out);
 

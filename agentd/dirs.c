@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/dirs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -24,6 +25,7 @@
 struct walk {
 	const char *path; /* as the operator wrote it */
 	char *err;
+	bool look;               /* and change nothing: see MISSING */
 	uid_t uid;               /* may own what lies in a sticky directory */
 	int fd;                  /* the directory reached */
 	int parent;              /* where that lies; -1: it is / */
@@ -34,6 +36,9 @@ struct walk {
 	    where[2 * AEGIS_PATH_SIZE]; /* for messages: what has been walked */
 	unsigned int links;
 };
+
+/* What a walk that only looks returns where one would be made. */
+#define MISSING 1
 
 static int fail(char *err, int error, const char *fmt, ...) _printf_(3, 4);
 
@@ -144,8 +149,8 @@ follow(struct walk *w, const char *name)
 }
 
 /*
- * One component: enter, create, or follow it.  LAST: none follows, and it is
- * made with MODE.
+ * One component: enter, create (or be MISSING), or follow it.  LAST: none
+ * follows, and it is made with MODE.
  */
 static int
 step(struct walk *w, const char *name, bool last, mode_t mode)
@@ -157,13 +162,15 @@ step(struct walk *w, const char *name, bool last, mode_t mode)
 	r = check_way(w);
 	if (r < 0)
 		return r;
-	if (mkdirat(w->fd, name, last ? mode : 0755) == -1 && errno != EEXIST &&
-	    errno != EROFS && errno != EACCES)
+	if (!w->look && mkdirat(w->fd, name, last ? mode : 0755) == -1 &&
+	    errno != EEXIST && errno != EROFS && errno != EACCES)
 		return fail(w->err, -errno, "%s: cannot create %s/%s: %s",
 		    w->path, w->where, name, strerror(errno));
 	if (fstatat(w->fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return fail(w->err, -errno, "%s: cannot look at %s/%s: %s",
-		    w->path, w->where, name, strerror(errno));
+		return w->look && errno == ENOENT
+		    ? MISSING
+		    : fail(w->err, -errno, "%s: cannot look at %s/%s: %s",
+			  w->path, w->where, name, strerror(errno));
 	if (S_ISLNK(st.st_mode) && last)
 		return fail(w->err, -ELOOP,
 		    "%s is a symbolic link: name the directory itself",
@@ -238,16 +245,10 @@ leave(struct walk *w, int r, uid_t uid, gid_t gid)
 	return r < 0 ? r : fd;
 }
 
-/*
- * Give the directory FD, found as NAME in PARENT with ST, to UID:GID; WHERE
- * for messages.  *FD is the new one then.
- */
+/* May a directory found with ST be UID's, as it is or after a change? */
 static int
-hand_over(int *fd, int parent, const char *name, const struct stat *st,
-    const char *where, uid_t uid, gid_t gid, char *err)
+check_owner(const struct stat *st, const char *where, uid_t uid, char *err)
 {
-	int r;
-
 	if (st->st_uid != uid && !owner_is_ours(st->st_uid))
 		return fail(err, -EPERM,
 		    "%s belongs to user %u: it must be of user %u (or of "
@@ -258,15 +259,34 @@ hand_over(int *fd, int parent, const char *name, const struct stat *st,
 		    "%s is writable for others (mode %04o): chmod 0700 it "
 		    "after a look at what lies in it",
 		    where, (unsigned int)st->st_mode & 07777);
-	if (st->st_uid == uid)
-		return 0;
+	return 0;
+}
+
+static int
+not_empty(const char *where, char *err)
+{
+	return fail(err, -EPERM,
+	    "%s is root's and not empty: it must be a directory of its own",
+	    where);
+}
+
+/*
+ * Give the directory FD, found as NAME in PARENT with ST, to UID:GID; WHERE
+ * for messages.  *FD is the new one then.
+ */
+static int
+hand_over(int *fd, int parent, const char *name, const struct stat *st,
+    const char *where, uid_t uid, gid_t gid, char *err)
+{
+	int r;
+
+	r = check_owner(st, where, uid, err);
+	if (r < 0 || st->st_uid == uid)
+		return r;
 	r = parent < 0 ? -ENOTEMPTY
 		       : fsuser_replace_dir(parent, name, uid, gid);
 	if (r == -ENOTEMPTY)
-		return fail(err, -EPERM,
-		    "%s is root's and not empty: it must be a directory of "
-		    "its own",
-		    where);
+		return not_empty(where, err);
 	if (r < 0)
 		return fail(err, r, "%s: cannot give it to user %u: %s", where,
 		    (unsigned int)uid,
@@ -291,19 +311,79 @@ dirs_open_cache(const char *path, uid_t uid, gid_t gid, char *err)
 	return leave(&w, r, uid, gid);
 }
 
-/* The end of a walk whose directory stays root's. */
-static int
-keep(struct walk *w, const char *path, int r)
+/* The directory FD has nothing in it, as far as one can see. */
+static bool
+is_empty(int fd)
 {
-	if (r == 0 && !owner_is_ours(w->st.st_uid))
-		r = fail(w->err, -EPERM,
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const struct dirent *entry;
+	DIR *dir;
+
+	if (copy == -1)
+		return true;
+	dir = fdopendir(copy);
+	if (dir == NULL) {
+		(void)close(copy);
+		return true;
+	}
+	do
+		entry = readdir(dir);
+	while (entry != NULL &&
+	    (strcmp(entry->d_name, ".") == 0 ||
+		strcmp(entry->d_name, "..") == 0));
+	(void)closedir(dir);
+	return entry == NULL;
+}
+
+/* The end of a walk that only looks. */
+static int
+look_away(struct walk *w, int r)
+{
+	fd_close(&w->fd);
+	fd_close(&w->parent);
+	return r < 0 ? r : 0;
+}
+
+int
+dirs_check_cache(const char *path, uid_t uid, char *err)
+{
+	struct walk w = { .err = err, .uid = uid, .look = true };
+	int r;
+
+	r = walk_to(&w, path, 0);
+	if (r == 0)
+		r = check_owner(&w.st, path, uid, err);
+	if (r == 0 && w.fd != -1 && w.st.st_uid != uid && !is_empty(w.fd))
+		r = not_empty(path, err);
+	return look_away(&w, r);
+}
+
+/* A directory that stays root's. */
+static int
+check_kept(const struct walk *w, const char *path)
+{
+	if (!owner_is_ours(w->st.st_uid))
+		return fail(w->err, -EPERM,
 		    "%s belongs to user %u: it must be root's", path,
 		    (unsigned int)w->st.st_uid);
-	if (r == 0 && others_write(&w->st))
-		r = fail(w->err, -EPERM,
+	if (others_write(&w->st))
+		return fail(w->err, -EPERM,
 		    "%s is writable for others (mode %04o): chmod go-w it "
 		    "after a look at what lies in it",
 		    path, (unsigned int)w->st.st_mode & 07777);
+	return 0;
+}
+
+/* Walk to it and open it. */
+static int
+open_kept(struct walk *w, const char *path, const char *dir, mode_t mode)
+{
+	int r = walk_to(w, dir, mode);
+
+	if (r == 0)
+		r = check_kept(w, path);
+	if (w->look)
+		return look_away(w, r);
 	return leave(w, r, geteuid(), getegid());
 }
 
@@ -312,7 +392,15 @@ dirs_open_state(const char *path, char *err)
 {
 	struct walk w = { .err = err, .uid = geteuid() };
 
-	return keep(&w, path, walk_to(&w, path, 0700));
+	return open_kept(&w, path, path, 0700);
+}
+
+int
+dirs_check_state(const char *path, char *err)
+{
+	struct walk w = { .err = err, .uid = geteuid(), .look = true };
+
+	return open_kept(&w, path, path, 0);
 }
 
 int
@@ -343,23 +431,40 @@ dirs_open_spool(int state_fd, uid_t uid, gid_t gid, char *err)
 	return r;
 }
 
-int
-dirs_open_parent(const char *path, const char **name, char *err)
+/* The directory of the file PATH, with W. */
+static int
+walk_to_parent(struct walk *w, const char *path, const char **name)
 {
-	struct walk w = { .err = err, .uid = geteuid() };
 	const char *slash = strrchr(path, '/');
 	char parent[AEGIS_PATH_SIZE];
 
-	*err = '\0';
+	*w->err = '\0';
 	if (slash == NULL || slash[1] == '\0' ||
 	    (size_t)(slash - path) >= sizeof(parent))
-		return fail(err, -EINVAL, "%s: not a path of a file", path);
+		return fail(w->err, -EINVAL, "%s: not a path of a file", path);
 	memcpy(parent, path, (size_t)(slash - path));
 	parent[slash - path] = '\0';
 	*name = slash + 1;
 	if (parent[0] == '\0')
 		(void)snprintf(parent, sizeof(parent), "/");
-	return keep(&w, path, walk_to(&w, parent, 0755));
+	return open_kept(w, path, parent, 0755);
+}
+
+int
+dirs_open_parent(const char *path, const char **name, char *err)
+{
+	struct walk w = { .err = err, .uid = geteuid() };
+
+	return walk_to_parent(&w, path, name);
+}
+
+int
+dirs_check_parent(const char *path, char *err)
+{
+	struct walk w = { .err = err, .uid = geteuid(), .look = true };
+	const char *name;
+
+	return walk_to_parent(&w, path, &name);
 }
 
 int

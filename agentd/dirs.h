@@ -55,4 +55,12 @@ int dirs_open_parent(
  */
 int dirs_open_registry(const char *path, char *err) _must_check_;
 
+/*
+ * What the three above would say, without making or changing anything, for
+ * agentd -n: 0, also where one is not there yet, or -errno with ERR.
+ */
+int dirs_check_state(const char *path, char *err) _must_check_;
+int dirs_check_cache(const char *path, uid_t uid, char *err) _must_check_;
+int dirs_check_parent(const char *path, char *err) _must_check_;
+
 #endif

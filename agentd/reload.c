@@ -58,9 +58,7 @@ agent_reload(struct agent *agent, char *text, size_t size)
 	struct changes c = { 0 };
 	int r;
 
-	r = config_load(&new, agent->config_file, environ, &problems);
-	if (r == 0)
-		r = config_check_files(&new, &problems);
+	r = config_load_all(&new, agent->config_file, environ, &problems);
 	log_problems(&problems);
 	if (r < 0) {
 		(void)snprintf(text, size,

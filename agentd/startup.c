@@ -32,22 +32,56 @@ print_problems(const struct config_problems *problems)
 	}
 }
 
+static bool
+refused(const char *name, const char *error)
+{
+	(void)fprintf(stderr, "agentd: %s: %s\n", name, error);
+	return false;
+}
+
+/* The directories that open_dirs() and open_control_dir() would refuse. */
+static bool
+check_dirs(const struct config *c)
+{
+	char error[DIRS_ERROR_SIZE];
+	bool good = true;
+	uid_t uid;
+	gid_t gid;
+	int fd;
+
+	if (sandbox_lookup_user(PROC_REGISTRY, &uid, &gid) < 0)
+		uid = geteuid();
+	if (dirs_check_state(c->state_dir, error) < 0)
+		good = refused("AGENT_STATE_DIR", error);
+	if (dirs_check_cache(c->cache_dir, uid, error) < 0)
+		good = refused("AGENT_CACHE_DIR", error);
+	if (dirs_check_parent(c->control_socket, error) < 0)
+		good = refused("AGENT_CONTROL_SOCKET", error);
+	if (strncmp(c->registry_url, "file://", 7) == 0) {
+		fd = dirs_open_registry(c->registry_url + 7, error);
+		if (fd < 0)
+			good = refused("AGENT_REGISTRY_URL", error);
+		else
+			(void)close(fd);
+	}
+	return good;
+}
+
 int
 startup_check(const char *file)
 {
 	_cleanup_config_problems_ struct config_problems problems =
 	    CONFIG_PROBLEMS_INIT;
 	static struct config config;
+	bool good;
 
-	if (config_load(&config, file, environ, &problems) == 0 &&
-	    config_check_files(&config, &problems) == 0) {
-		print_problems(&problems);
-		config_wipe(&config);
-		return 0;
-	}
+	good = config_load_all(&config, file, environ, &problems) == 0;
 	print_problems(&problems);
+	/* Who is not root cannot tell: agentd's ways are open to it alone. */
+	if (geteuid() == 0 && !check_dirs(&config))
+		good = false;
 	config_wipe(&config);
-	return 1;
+	return good ? 0 : 1;
 }
 
 void
@@ -59,9 +93,8 @@ startup_configure(struct agent *agent)
 	size_t i;
 	int r;
 
-	r = config_load(&agent->config, agent->config_file, environ, &problems);
-	if (r == 0)
-		r = config_check_files(&agent->config, &problems);
+	r = config_load_all(
+	    &agent->config, agent->config_file, environ, &problems);
 	log_open_stdout("agentd", agent->config.host_id, agent->people);
 	log_set_level(
 	    agent->verbose ? LOG_LEVEL_DEBUG : agent->config.log_level);

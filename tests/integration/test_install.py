@@ -103,6 +103,29 @@ def test_check_tells_every_problem(prefix):
         assert word in output, output
 
 
+def test_check_looks_at_files_and_directories_all_the_same(prefix, work_dir):
+    """A wrong value hides no other problem, and nothing is made."""
+    file = os.path.join(work_dir, "file")
+    open(file, "w", encoding="ascii").close()
+    os.mkdir(os.path.join(work_dir, "open"))
+    os.chmod(os.path.join(work_dir, "open"), 0o777)
+    wrong = {"AGENT_HTTP_PORT": "99999", "AGENT_STATE_DIR": file,
+             "AGENT_CACHE_DIR": os.path.join(work_dir, "open"),
+             "AGENT_CONTROL_SOCKET": os.path.join(work_dir, "open", "socket"),
+             "AGENT_REGISTRY_URL": f"file://{work_dir}/none",
+             "AGENT_NATS_CREDS": os.path.join(work_dir, "no.creds"),
+             "AGENT_PUBLIC_KEY": f"file:{file}"}
+    status, output = run_agentd(prefix, "-n", **wrong)
+    assert status == 1
+    told = [line.split(": ")[1] for line in output.splitlines()]
+    assert sorted(told) == sorted(wrong), output
+    assert sorted(os.listdir(work_dir)) == ["file", "open"]
+    for name in ("AGENT_STATE_DIR", "AGENT_CACHE_DIR", "AGENT_CONTROL_SOCKET",
+                 "AGENT_REGISTRY_URL"):
+        status, output = run_agentd(prefix, "-n", **{name: wrong[name]})
+        assert status == 1 and wrong[name].removeprefix("file://") in output
+
+
 def test_mistyped_variable_is_a_warning(prefix):
     status, output = run_agentd(prefix, "-n", AGENT_POL_INTERVAL_SEC="5")
     assert status == 0

@@ -69,11 +69,42 @@ make(const char *name, mode_t mode, uid_t owner)
 		ck_assert_int_eq(chown(p, owner, owner), 0);
 }
 
+/* LOOKED and SAID: what agentd -n found of what then was opened as FD. */
+static int
+as_looked(int looked, const char *said, int fd)
+{
+	ck_assert_msg(looked == (fd < 0 ? fd : 0), "%d: %s", looked, said);
+	ck_assert_str_eq(said, err);
+	return fd;
+}
+
 static int
 open_cache(const char *name)
 {
-	return dirs_open_cache(under(name), geteuid() == 0 ? WORKER : geteuid(),
-	    geteuid() == 0 ? WORKER : getegid(), err);
+	uid_t uid = geteuid() == 0 ? WORKER : geteuid();
+	gid_t gid = geteuid() == 0 ? WORKER : getegid();
+	char said[DIRS_ERROR_SIZE];
+	int looked = dirs_check_cache(under(name), uid, said);
+
+	return as_looked(looked, said, dirs_open_cache(path, uid, gid, err));
+}
+
+static int
+open_state(const char *name)
+{
+	char said[DIRS_ERROR_SIZE];
+	int looked = dirs_check_state(under(name), said);
+
+	return as_looked(looked, said, dirs_open_state(path, err));
+}
+
+static int
+open_parent(const char *of, const char **name)
+{
+	char said[DIRS_ERROR_SIZE];
+	int looked = dirs_check_parent(of, said);
+
+	return as_looked(looked, said, dirs_open_parent(of, name, err));
 }
 
 static void
@@ -193,23 +224,22 @@ END_TEST
 
 START_TEST (the_state_directory_is_roots) {
 	begin();
-	accepted(dirs_open_state(under("state"), err), geteuid(), 0700);
+	accepted(open_state("state"), geteuid(), 0700);
 	make("world", 0777, geteuid());
-	refused(dirs_open_state(under("world"), err), -EPERM, "chmod go-w");
+	refused(open_state("world"), -EPERM, "chmod go-w");
 	ck_assert_int_eq(symlink("state", under("link")), 0);
-	refused(dirs_open_state(under("link"), err), -ELOOP, "symbolic link");
+	refused(open_state("link"), -ELOOP, "symbolic link");
 	if (need_root()) {
 		make("stranger", 0700, STRANGER);
-		refused(dirs_open_state(under("stranger"), err), -EPERM,
-		    "must be root's");
+		refused(open_state("stranger"), -EPERM, "must be root's");
 		make("tmp", 01777, 0);
 		make("tmp/stranger", 0700, STRANGER);
-		refused(dirs_open_state(under("tmp/stranger"), err), -EPERM,
+		refused(open_state("tmp/stranger"), -EPERM,
 		    "belongs to user 12346");
 	}
 	/* What exists and is sound keeps its mode. */
 	make("readable", 0755, geteuid());
-	accepted(dirs_open_state(under("readable"), err), geteuid(), 0755);
+	accepted(open_state("readable"), geteuid(), 0755);
 	end();
 }
 END_TEST
@@ -219,7 +249,7 @@ START_TEST (the_spool_is_its_workers) {
 	int fd;
 
 	begin();
-	fd = dirs_open_state(under("state"), err);
+	fd = open_state("state");
 	ck_assert_int_ge(fd, 0);
 	accepted(dirs_open_spool(fd, owner, owner, err), owner, 0700);
 	make("state/spool/segment", 0700, owner);
@@ -243,14 +273,31 @@ START_TEST (the_sockets_parent) {
 	const char *name;
 
 	begin();
-	accepted(dirs_open_parent(under("run/x/control.sock"), &name, err),
-	    geteuid(), 0755);
+	accepted(
+	    open_parent(under("run/x/control.sock"), &name), geteuid(), 0755);
 	ck_assert_str_eq(name, "control.sock");
 	make("world", 0777, geteuid());
-	refused(dirs_open_parent(under("world/s"), &name, err), -EPERM,
-	    "chmod go-w");
-	refused(dirs_open_parent("x", &name, err), -EINVAL, "not a path");
-	refused(dirs_open_parent("/x/", &name, err), -EINVAL, "not a path");
+	refused(open_parent(under("world/s"), &name), -EPERM, "chmod go-w");
+	refused(open_parent("x", &name), -EINVAL, "not a path");
+	refused(open_parent("/x/", &name), -EINVAL, "not a path");
+	end();
+}
+END_TEST
+
+START_TEST (looking_makes_and_changes_nothing) {
+	struct stat before, after;
+
+	begin();
+	ck_assert_int_eq(dirs_check_state(under("a/b"), err), 0);
+	ck_assert_int_eq(dirs_check_cache(under("a/b"), WORKER, err), 0);
+	ck_assert_int_eq(dirs_check_parent(under("a/b/s"), err), 0);
+	ck_assert_int_eq(access(under("a"), F_OK), -1);
+	make("empty", 0755, geteuid());
+	ck_assert_int_eq(stat(under("empty"), &before), 0);
+	ck_assert_int_eq(dirs_check_cache(path, WORKER, err), 0);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_uint_eq(after.st_uid, before.st_uid);
+	ck_assert_uint_eq(after.st_ino, before.st_ino);
 	end();
 }
 END_TEST
@@ -269,4 +316,4 @@ UNIT_MAIN("dirs", a_cache_is_created_for_its_worker,
     strangers_directories_are_refused, ways_that_others_can_bend_are_refused,
     roots_directory_becomes_the_workers_only_if_empty,
     the_state_directory_is_roots, the_spool_is_its_workers, the_sockets_parent,
-    the_registrys_tree)
+    looking_makes_and_changes_nothing, the_registrys_tree)
