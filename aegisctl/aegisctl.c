@@ -372,15 +372,21 @@ static const struct command commands[] = {
 	    "verify and load it, attach nothing" },
 };
 
-static int
-usage(void)
+static void
+print_usage(FILE *out)
 {
 	size_t i;
 
-	(void)fprintf(stderr, "usage: aegisctl [-j] [-s socket] command ...\n");
+	(void)fprintf(out, "usage: aegisctl [-hj] [-s socket] command ...\n");
 	for (i = 0; i < nitems(commands); i++)
-		(void)fprintf(stderr, "  %-16s %-22s %s\n", commands[i].name,
+		(void)fprintf(out, "  %-16s %-22s %s\n", commands[i].name,
 		    commands[i].arguments, commands[i].help);
+}
+
+static int
+usage(void)
+{
+	print_usage(stderr);
 	return EXIT_USAGE;
 }
 
@@ -453,28 +459,37 @@ main(int argc, char **argv)
 	const struct command *command;
 	int c, r;
 
-	while ((c = getopt(argc, argv, "+js:")) != -1)
+	while ((c = getopt(argc, argv, "+hjs:")) != -1) {
+		if (c == 'h') {
+			print_usage(stdout);
+			return EXIT_DONE;
+		}
 		if (!take_flag(&o, c))
 			return usage();
+	}
 	if (optind == argc)
 		return usage();
 	command = find_command(argv[optind]);
 	if (command == NULL) {
-		warnx("%s: no such command", argv[optind]);
-		return usage();
+		warnx("%s: no such command; aegisctl -h lists them",
+		    argv[optind]);
+		return EXIT_USAGE;
 	}
-	/* getopt moves what is no flag to the end. */
 	/* Before the command it was the socket. */
 	o.offline.signature = NULL;
 	argc -= optind;
 	argv += optind;
-	optind = 0;
+	optind = 0; /* getopt moves what is no flag to the end */
 	(void)snprintf(flags, sizeof(flags), "js:%s", command->flags);
 	while ((c = getopt(argc, argv, flags)) != -1)
 		if (!take_flag(&o, c))
 			return usage();
 	argc -= optind;
 	argv += optind;
+	if (argc > 0 && command->arguments[0] == '\0') {
+		warnx("%s takes no argument", command->name);
+		return EXIT_USAGE;
+	}
 	if (argc < command->min || argc > command->max) {
 		warnx("%s takes: %s %s", command->name, command->name,
 		    command->arguments);

@@ -106,6 +106,10 @@ offline_inspect(const struct offline_options *o, const char *file)
 {
 	if (o->key != NULL || o->signature != NULL)
 		return offline_verify(o, file);
+	if (access(file, R_OK) == -1) {
+		warn("%s", file);
+		return 1;
+	}
 	if (!o->json)
 		warnx("%s: the signature is not checked (-k KEY)", file);
 	return describe(o, file, -1, NULL);

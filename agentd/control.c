@@ -60,9 +60,25 @@ drop_client(struct client *c)
 }
 
 static const char *
-refusal(int r)
+refusal_of_none(uint32_t command)
+{
+	switch ((enum ctl_command)command) {
+	case CTL_PARDON:
+		return "nothing keeps an artifact of this id from being loaded";
+	case CTL_ALLOW_DOWNGRADE:
+		return "no artifact of this name was ever accepted";
+	default:
+		return "no artifact has this id: 'aegisctl programs' lists "
+		       "them";
+	}
+}
+
+static const char *
+refusal(uint32_t command, int r)
 {
 	switch (r) {
+	case -ENOENT:
+		return refusal_of_none(command);
 	case -EBUSY:
 		return "too many follow the events already";
 	case -EPERM:
@@ -175,7 +191,8 @@ send_events(struct client *c, uint64_t id, const struct msg_ctl_request *want)
 	if (r == -EBUSY) {
 		struct msg_events_end end = { .result = r };
 
-		str_copy_cut(end.text, sizeof(end.text), refusal(r));
+		str_copy_cut(
+		    end.text, sizeof(end.text), refusal(CTL_EVENTS, r));
 		return msg_send_EVENTS_END(c->channel, id, &end);
 	}
 	c->follows = r == 0 && want->follow != 0;
@@ -208,8 +225,8 @@ handle_request(struct imsg *m, void *ctx)
 		    change(agent, request, reply.text, sizeof(reply.text));
 	}
 	if (reply.result < 0 && reply.text[0] == '\0')
-		str_copy_cut(
-		    reply.text, sizeof(reply.text), refusal(reply.result));
+		str_copy_cut(reply.text, sizeof(reply.text),
+		    refusal(request->command, reply.result));
 	agent_act(agent);
 	return msg_send_CTL_REPLY(c->channel, m->id, &reply, fd);
 }

@@ -179,6 +179,12 @@ def test_wrong_usage(control, arguments):
     assert (status, out) == (USAGE, "") and err
 
 
+def test_usage_is_an_answer_where_it_is_asked_for(control):
+    assert control.run("-h") == (DONE, control.run()[2], "")
+    assert control.run("nonsense")[2].splitlines() == [
+        "aegisctl: nonsense: no such command; aegisctl -h lists them"]
+
+
 # --- manuals ---
 
 def manual(name):

@@ -230,3 +230,17 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
     assert status == REFUSED and "1 errors" in text
     assert agent.log(level="error", msg="AGENT_LOG_LEVEL")
     assert agent.get("/healthz")[0] == 200
+
+
+def test_what_is_not_there_is_told_for_each_command(ctl, agent, tree, counter):
+    artifact = counter()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    assert ctl("unload", artifact.name) == (
+        2, "", "aegisctl: no artifact has this id: 'aegisctl programs' lists "
+               "them\n")
+    assert ctl("pardon", artifact.id) == (
+        2, "", "aegisctl: nothing keeps an artifact of this id from being "
+               "loaded\n")
+    assert ctl("allow-downgrade", "no_such", "1.0.0") == (
+        2, "", "aegisctl: no artifact of this name was ever accepted\n")

@@ -200,11 +200,11 @@ class Sysv:
             file.write(text)
         os.chmod(self.path, 0o755)
 
-    def run(self, action):
+    def run(self, action, **popen):
         return subprocess.run(
             [self.path, action], env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
-            check=False).returncode
+            check=False, **popen).returncode
 
     def pid(self):
         with open(self.pid_file, encoding="utf-8") as file:
@@ -231,6 +231,9 @@ def test_sysv_script(prefix, make_agent, tree, work_dir):
     configure(good)
     assert script.run("status") == 3
     assert script.run("stop") == 0
+    # LSB's: insufficient privilege, not running.
+    assert script.run("start", user="nobody") == 4
+    assert script.run("reload") == script.run("force-reload") == 7
     assert script.run("start") == 0
     try:
         pid = script.pid()
@@ -239,6 +242,9 @@ def test_sysv_script(prefix, make_agent, tree, work_dir):
         assert script.run("start") == 0
         assert script.pid() == pid
         assert script.run("reload") == 0
+        # By Debian's policy: a restart only where there is no reload.
+        assert script.run("force-reload") == 0
+        assert script.pid() == pid
         # A configuration that cannot work costs nothing.
         configure(good + "AGENT_HTTP_PORT=none\n")
         assert script.run("reload") != 0
