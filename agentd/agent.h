@@ -30,6 +30,7 @@ struct spawn;
 struct control;
 struct listenfd;
 struct feed;
+struct logsink;
 
 /* What the workers last said of themselves, for health and metrics. */
 struct observed {
@@ -57,6 +58,7 @@ struct agent {
 	bool people;             /* -d: a log for people, on standard error */
 	bool verbose;            /* -v */
 	struct event_base *base;
+	struct logsink *logsink;
 	struct fleet fleet;
 	struct state state;
 	struct worker_proc workers[PROC_MAX];

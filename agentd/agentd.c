@@ -14,6 +14,7 @@
 #include "agentd/events.h"
 #include "agentd/handover.h"
 #include "agentd/feed.h"
+#include "agentd/logsink.h"
 #include "agentd/peer_bpf.h"
 #include "agentd/peer_links.h"
 #include "agentd/peer_verify.h"
@@ -328,6 +329,7 @@ release(struct agent *agent)
 	for (i = 0; i < nitems(events); i++)
 		event_free(events[i]);
 	proc_free(agent);
+	logsink_free(agent->logsink);
 	event_base_free(agent->base);
 	startup_close(agent);
 	config_wipe(&agent->config);
@@ -349,6 +351,9 @@ run(struct agent *agent)
 	if (spawn_fork(&agent->spawn, agent->base, &options, &spawn_handlers,
 		agent, text, sizeof(text)) < 0)
 		fatal("%s", text);
+	if (logsink_open(&agent->logsink, agent->base,
+		agent->people ? STDERR_FILENO : STDOUT_FILENO) < 0)
+		fatal("out of memory");
 	startup_open(agent);
 	make_events(agent);
 	agent->events = events_new();

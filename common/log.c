@@ -14,6 +14,9 @@ static struct {
 	char component[32];
 	char host_id[AEGIS_ID_SIZE];
 	struct imsg_channel *ch;
+	log_sink sink; /* NULL: write, and wait if need be */
+	void (*flush)(void *ctx);
+	void *ctx;
 } logger = { .level = LOG_LEVEL_INFO };
 
 static const char *const level_names[LOG_LEVEL_MAX] = {
@@ -66,6 +69,14 @@ log_open_stdout(const char *component, const char *host_id, bool people)
 }
 
 void
+log_set_sink(log_sink sink, void (*flush)(void *ctx), void *ctx)
+{
+	logger.sink = sink;
+	logger.flush = flush;
+	logger.ctx = ctx;
+}
+
+void
 log_open_channel(struct imsg_channel *ch)
 {
 	logger.ch = ch;
@@ -102,20 +113,32 @@ put_field(FILE *f, const char *key, const char *value)
 	put_json_string(f, value);
 }
 
+/* One write a line: lines of two processes never mix. */
 static void
-write_json(const char *component, enum log_level level, const char *artifact_id,
-    const char *error, const char *text)
+put_line(int fd, const char *line, size_t len)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	if (logger.sink != NULL) {
+		logger.sink(line, len, logger.ctx);
+		return;
+	}
+	while (done < len) {
+		n = write(fd, line + done, len - done);
+		if (n <= 0 && errno != EINTR)
+			break;
+		done += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static void
+format_json(FILE *f, const char *component, enum log_level level,
+    const char *artifact_id, const char *error, const char *text)
 {
 	char now[CLOCK_RFC3339_SIZE];
-	_cleanup_free_ char *line = NULL;
-	size_t len = 0, done = 0;
-	ssize_t n;
-	FILE *f;
 
 	clock_format_rfc3339(clock_wall_ns(), now);
-	f = open_memstream(&line, &len);
-	if (f == NULL)
-		return;
 	(void)fprintf(f, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", now,
 	    log_level_name(level));
 	put_json_string(f, text);
@@ -125,14 +148,22 @@ write_json(const char *component, enum log_level level, const char *artifact_id,
 	put_field(f, "artifact_id", artifact_id);
 	put_field(f, "error", error);
 	(void)fputs("}\n", f);
-	(void)fclose(f);
-	/* One write a line: lines of two processes never mix. */
-	while (line != NULL && done < len) {
-		n = write(STDOUT_FILENO, line + done, len - done);
-		if (n <= 0 && errno != EINTR)
-			break;
-		done += n > 0 ? (size_t)n : 0;
-	}
+}
+
+static void
+format_text(FILE *f, const char *component, enum log_level level,
+    const char *artifact_id, const char *error, const char *text)
+{
+	char now[CLOCK_RFC3339_SIZE];
+
+	clock_format_rfc3339(clock_wall_ns(), now);
+	(void)fprintf(f, "%s %-5s %s: %s%s%s%s%s%s\n", now,
+	    log_level_name(level), component, text,
+	    artifact_id != NULL && *artifact_id != '\0' ? " [" : "",
+	    artifact_id != NULL ? artifact_id : "",
+	    artifact_id != NULL && *artifact_id != '\0' ? "]" : "",
+	    error != NULL && *error != '\0' ? ": " : "",
+	    error != NULL ? error : "");
 }
 
 static const char *
@@ -149,25 +180,24 @@ void
 log_write_for(const char *component, enum log_level level,
     const char *artifact_id, const char *error, const char *text)
 {
-	char now[CLOCK_RFC3339_SIZE], id[AEGIS_ID_SIZE], why[AEGIS_ERROR_SIZE];
+	char id[AEGIS_ID_SIZE], why[AEGIS_ERROR_SIZE];
+	_cleanup_free_ char *line = NULL;
+	size_t len = 0;
+	FILE *f;
 
 	if (level < logger.level)
 		return;
 	/* Whoever reads it, a collector or a terminal, gets text. */
 	artifact_id = scrub_copy(id, sizeof(id), artifact_id);
 	error = scrub_copy(why, sizeof(why), error);
-	if (logger.json) {
-		write_json(component, level, artifact_id, error, text);
+	f = open_memstream(&line, &len);
+	if (f == NULL)
 		return;
-	}
-	clock_format_rfc3339(clock_wall_ns(), now);
-	(void)fprintf(stderr, "%s %-5s %s: %s%s%s%s%s%s\n", now,
-	    log_level_name(level), component, text,
-	    artifact_id != NULL && *artifact_id != '\0' ? " [" : "",
-	    artifact_id != NULL ? artifact_id : "",
-	    artifact_id != NULL && *artifact_id != '\0' ? "]" : "",
-	    error != NULL && *error != '\0' ? ": " : "",
-	    error != NULL ? error : "");
+	(logger.json ? format_json : format_text)(
+	    f, component, level, artifact_id, error, text);
+	if (fclose(f) == 0 && line != NULL)
+		put_line(
+		    logger.json ? STDOUT_FILENO : STDERR_FILENO, line, len);
 }
 
 static void
@@ -229,5 +259,7 @@ fatal(const char *fmt, ...)
 	va_end(ap);
 	if (logger.ch != NULL && imsg_flush(logger.ch, 1000) < 0)
 		exit(1);
+	if (logger.flush != NULL)
+		logger.flush(logger.ctx);
 	exit(1);
 }

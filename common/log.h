@@ -33,6 +33,13 @@ enum log_level log_get_level(void);
 /* agentd: write to standard output (JSON) or standard error (PEOPLE). */
 void log_open_stdout(const char *component, const char *host_id, bool people);
 
+/*
+ * agentd: give each line, LEN bytes with its newline, to SINK, and have what
+ * waits there written by FLUSH before fatal() exits.  NULL: as before.
+ */
+typedef void (*log_sink)(const char *line, size_t len, void *ctx);
+void log_set_sink(log_sink sink, void (*flush)(void *ctx), void *ctx);
+
 /* A worker: send to agentd.  NULL: back to standard error. */
 void log_open_channel(struct imsg_channel *ch);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A broker that lives and does nothing for five seconds: delivery waits, and
-nothing else does."""
+nothing else does.  Nor does anything wait for who reads the log."""
 
 import os
 import statistics
@@ -16,10 +16,10 @@ STALL_SEC = 5
 WORST_SEC = 2.5
 
 
-def ctl(prefix, agent):
+def ctl(prefix, agent, command="status"):
     """agentd's own loop answers, on its control socket."""
     subprocess.run([os.path.join(prefix, "sbin", "aegisctl"), "-s",
-                    agent.environment["AGENT_CONTROL_SOCKET"], "status"],
+                    agent.environment["AGENT_CONTROL_SOCKET"], command],
                    check=True, capture_output=True, timeout=30)
 
 
@@ -89,3 +89,20 @@ def test_a_stalled_broker_delays_nothing_but_delivery(
     assert loads == [artifact.id for artifact in listed]
     numbers = seqs(client)
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_a_log_that_nobody_reads_keeps_nothing_running(prefix, agent, tree,
+                                                      counter):
+    """The pipe of an init script, say, whose reader is stopped."""
+    artifact = counter(ttl=2)
+    with agent.log_unread():
+        for _ in range(40):  # of a line each, and more than a page
+            ctl(prefix, agent, "reload")
+        tree.publish(artifact)
+        agent.wait_status(artifact.id, "unloaded", "expired")
+        wait.until(lambda: not agent.held()["prog"], "it is out of the kernel")
+        assert not agent.log(artifact_id=artifact.id)
+    # And then there is all of it.
+    agent.wait_log(artifact_id=artifact.id, msg="unloaded: it_count")
+    assert agent.stop()[0] == 0
+    assert agent.log(msg="agentd stopped")

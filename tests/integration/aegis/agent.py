@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """The installed agent as a process: start, watch, stop."""
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -52,6 +54,8 @@ class Agent:
         self._lines = []
         self.reports = []  # of sanitizers, in a build that has them
         self._thread = None
+        self._reading = threading.Event()  # or its log is left alone
+        self._reading.set()
         self.environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "AGENT_HOST_ID": self.host_id,
@@ -112,6 +116,7 @@ class Agent:
         reporting = False
         for line in pipe:
             line = line.decode("utf-8", "replace")
+            self._reading.wait()
             self._lines.append((time.time(), line))
             if _REPORT.search(line):
                 reporting = True
@@ -192,6 +197,18 @@ class Agent:
     def forget_log(self):
         """Lines so far are not looked at any more."""
         self._lines = []
+
+    @contextlib.contextmanager
+    def log_unread(self):
+        """Nobody reads its log, and the pipe has room for a page."""
+        pipe = self.process.stdout.fileno()
+        wait.until(lambda: fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096) == 4096,
+                   "a small pipe")
+        self._reading.clear()
+        try:
+            yield
+        finally:
+            self._reading.set()
 
     def raw_lines(self):
         return [line.rstrip("\n") for _, line in list(self._lines)]
