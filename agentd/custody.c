@@ -191,6 +191,20 @@ remove_link(struct custody *c, struct custody_link *link)
 	c->link_count--;
 }
 
+/*
+ * XDP in a mode of one's own wants a link of that mode; "auto" goes on in
+ * whatever the old one has, without a gap.
+ */
+static bool
+flags_fit(uint32_t wanted, uint32_t has)
+{
+	const uint32_t modes = LOADPLAN_XDP_SKB | LOADPLAN_XDP_DRV;
+
+	if ((wanted & modes) == 0)
+		has &= ~modes;
+	return wanted == has;
+}
+
 /* Can attachment NEW go on where LINK, of attachment OLD, is? */
 static bool
 can_take_over(const struct loadplan_attach *new,
@@ -199,7 +213,8 @@ can_take_over(const struct loadplan_attach *new,
 	const struct attach_row *row = attach_row(new->kind);
 
 	if (row == NULL || !row->link_update || new->kind != old->kind ||
-	    new->flags != old->flags || new->priority != old->priority)
+	    !flags_fit(new->flags, old->flags) ||
+	    new->priority != old->priority)
 		return false;
 	if (link->ifindex == 0)
 		return strcmp(new->target, old->target) == 0;

@@ -136,8 +136,8 @@ bool custody_is_complete(const struct custody *c);
 
 /*
  * Choose the links of OLD that an attachment of NEW can take over: the same
- * kind, flags and place, updatable in place, each by one at most.  Marks them
- * as offered and returns how many there are.
+ * kind and place, and flags that fit, updatable in place, each by one at most.
+ * Marks them as offered and returns how many there are.
  */
 unsigned int custody_match(const struct custody *new, struct custody *old);
 

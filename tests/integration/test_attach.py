@@ -5,13 +5,14 @@ agentd's custody.  Every kind by itself: test_bpfd.py's table."""
 
 import ctypes
 import glob
+import json
 import os
 import signal
 import socket
 
 import pytest
 
-from aegis import wait
+from aegis import net, wait
 from aegis.artifact import Artifact
 
 LIBC = os.path.realpath(glob.glob("/usr/lib/*-linux-gnu/libc.so.6")[0])
@@ -68,6 +69,22 @@ def test_uprobe_by_symbol(agent, tree, probing):
     counts(agent, artifact, gethostid)
     tree.publish()
     wait.until(lambda: agent.status_of(artifact.id) != "running", "withdrawn")
+
+
+def test_uprobe_by_offset(agent, tree, probing):
+    """A place in the file: where gethostid() is in this very process."""
+    address = ctypes.cast(ctypes.CDLL(LIBC).gethostid, ctypes.c_void_p).value
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        for line in maps:
+            span, _, offset = line.split()[:3]
+            start, end = (int(n, 16) for n in span.split("-"))
+            if start <= address < end:
+                place = address - start + int(offset, 16)
+    artifact = probing({"program": "it_uprobe", "binary": LIBC,
+                        "offset": "$at"}, parameters={"at": hex(place)})
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    counts(agent, artifact, gethostid)
 
 
 def test_uprobe_replaced_before_the_old_one_goes(agent, tree, probing):
@@ -168,3 +185,74 @@ def test_what_may_be_lacking(agent, tree, probing, program, lacks):
     assert {"it_kprobe": "kprobe: this kernel is built without kprobes",
             "it_tracepoint": "tracepoint: tracefs is not mounted"}[
                 program] in error
+
+
+# What "ip" calls them.
+NATIVE, GENERIC = 1, 2
+
+
+def xdp_mode(interface):
+    [shown] = json.loads(net.run("ip", "-j", "link", "show", "dev",
+                                 interface))
+    return shown.get("xdp", {}).get("mode")
+
+
+@pytest.fixture
+def passing(key, objects):
+    """passing(interface, mode=...): XDP by an entry as it stands."""
+    def make(interface, version="1.0.0", name="it_pass", **mode):
+        return Artifact(key, name, objects["pass"],
+                        [{"program": "it_pass", "interface": interface,
+                          **mode}], version=version)
+    return make
+
+
+@pytest.mark.parametrize("mode,shown", [
+    ({}, NATIVE), ({"mode": "native"}, NATIVE), ({"mode": "generic"}, GENERIC)],
+    ids=["auto", "native", "generic"])
+def test_xdp_modes(agent, tree, passing, veth, mode, shown):
+    """What the entry says is what the interface has."""
+    artifact = passing(veth.name, **mode)
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    assert xdp_mode(veth.name) == shown
+    counts(agent, artifact, lambda: veth.ping(1))
+    # Any will do for "auto": in place.
+    [link] = agent.programs()[artifact.id]["attach_points"]
+    then = passing(veth.name, version="1.0.1", mode="auto")
+    tree.publish(then)
+    agent.wait_running(then)
+    assert xdp_mode(veth.name) == shown
+    assert agent.programs()[then.id]["attach_points"][0][
+        "link_id"] == link["link_id"]
+
+
+def test_xdp_mode_changes_when_the_old_one_has_gone(
+        agent, tree, passing, veth):
+    """The kernel has no two at once: there would be a gap."""
+    first = passing(veth.name, mode="generic")
+    tree.publish(first)
+    agent.wait_running(first)
+    second = passing(veth.name, version="1.0.1", mode="native")
+    tree.publish(second)
+    wait.until(lambda: first.id in agent.programs().get(
+        second.id, {}).get("error", ""), "what is in the way is named")
+    assert agent.status_of(first.id) == "running"
+    assert xdp_mode(veth.name) == GENERIC
+    tree.publish()
+    wait.until(lambda: xdp_mode(veth.name) is None, "both are withdrawn")
+    tree.publish(second)
+    agent.wait_running(second)
+    assert xdp_mode(veth.name) == NATIVE
+
+
+def test_xdp_where_the_driver_has_none(agent, tree, passing):
+    native = passing("lo", mode="native")
+    tree.publish(native)
+    agent.wait_status(native.id, "failed")
+    assert ('the driver of "lo" has no native XDP: mode "generic" or "auto" '
+            'works') in agent.programs()[native.id]["error"]
+    auto = passing("lo", mode="auto", name="it_auto")
+    tree.publish(auto)
+    agent.wait_running(auto)
+    assert xdp_mode("lo") == GENERIC

@@ -138,6 +138,12 @@ START_TEST (places_carry_over_one_by_one) {
 	ck_assert_uint_eq(custody_match(new.c, old.c), 1);
 	ck_assert_uint_eq(offered(&old, 0, 4), UINT32_MAX);
 	ck_assert_uint_eq(offered(&old, 1, 0), 0);
+
+	/* but "auto" goes on in any mode */
+	new.attaches[1].flags = 0;
+	old.attaches[0].flags = LOADPLAN_XDP_SKB;
+	ck_assert_uint_eq(custody_match(new.c, old.c), 2);
+	ck_assert_uint_eq(offered(&old, 0, 4), 1);
 	tear_down(&old);
 	tear_down(&new);
 }
