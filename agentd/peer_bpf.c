@@ -152,6 +152,7 @@ handle_updated(struct imsg *m, void *ctx)
 		a->custody->links_lost = true;
 		return 0;
 	}
+	agent->snapshot_dirty = true; /* of both, where they are attached */
 	return custody_take_over(
 	    a->custody, p->custody, updated->attach, updated->ifindex);
 }

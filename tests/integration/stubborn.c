@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A kernel that removes no tc filter while it is told not to: preloaded into
- * the real bpfd by stubborn_bpfd.c.  What bpfd asks is made into what the
- * real kernel refuses.  The switch is a byte of a file, mapped before the
- * sandbox closes.
+ * A kernel that does not do all that it is told, and a channel that waits:
+ * preloaded into the real bpfd by stubborn_bpfd.c.  What bpfd asks is made
+ * into what the real kernel refuses.  The switches are bytes of a file, mapped
+ * before the sandbox closes; aegis/stubborn.py sets them.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +19,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/msg.h"
+
 #define NO_SUCH_PARENT 0xdead0000u
+
+/* Numbers are digits; swaps (BPF_LINK_UPDATE) are counted from 1. */
+struct switches {
+	char keep_filters;    /* '1': no tc filter is removed */
+	char first_swap_lost; /* from this swap of this process on, */
+	char next_swap_good;  /* to before this one, each fails */
+	char last_swap;       /* this one does not return */
+	char hold_done;       /* '1': LOAD_DONE is not sent for now, */
+	char held;            /* and it is '1' as soon as one waits */
+};
 
 struct removal {
 	struct nlmsghdr header;
@@ -23,22 +39,26 @@ struct removal {
 	uint8_t rest[512];
 };
 
-static const volatile char *refuses = "0";
+static struct switches none;
+static volatile struct switches *switches = &none;
 
 __attribute__((constructor)) static void
-map_switch(void)
+map_switches(void)
 {
 	const char *path = getenv("STUBBORN_SWITCH");
-	int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	void *p;
 
 	if (fd == -1)
 		return;
-	p = mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(
+	    NULL, sizeof(*switches), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p != MAP_FAILED)
-		refuses = p;
+		switches = p;
 	(void)close(fd);
 }
+
+/* ---- filters ---- */
 
 static int
 is_removal(const struct msghdr *msg)
@@ -51,6 +71,18 @@ is_removal(const struct msghdr *msg)
 	    h->nlmsg_type == RTM_DELTFILTER;
 }
 
+static int
+is_load_done(const struct msghdr *msg)
+{
+	uint32_t type;
+
+	/* imsg's header is a piece of its own. */
+	if (msg->msg_iovlen != 2 || msg->msg_iov[0].iov_len < sizeof(type))
+		return 0;
+	memcpy(&type, msg->msg_iov[0].iov_base, sizeof(type));
+	return type == MSG_LOAD_DONE;
+}
+
 ssize_t
 sendmsg(int fd, const struct msghdr *msg, int flags)
 {
@@ -58,7 +90,11 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct msghdr other;
 	struct iovec iov;
 
-	if (*refuses != '1' || !is_removal(msg))
+	while (switches->hold_done == '1' && is_load_done(msg)) {
+		switches->held = '1';
+		(void)poll(NULL, 0, 10);
+	}
+	if (switches->keep_filters != '1' || !is_removal(msg))
 		return syscall(SYS_sendmsg, fd, msg, flags);
 	iov = msg->msg_iov[0];
 	memcpy(&removal, iov.iov_base, iov.iov_len);
@@ -67,4 +103,44 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	other = *msg;
 	other.msg_iov = &iov;
 	return syscall(SYS_sendmsg, fd, &other, flags);
+}
+
+/* ---- links: libbpf calls syscall() itself ---- */
+
+static void
+meet_swap(union bpf_attr *attr)
+{
+	static char number = '0';
+
+	number++;
+	while (number == switches->last_swap)
+		(void)poll(NULL, 0, 1000);
+	if (number >= switches->first_swap_lost &&
+	    number < switches->next_swap_good)
+		attr->link_update.link_fd = UINT32_MAX;
+}
+
+long
+syscall(long call, ...)
+{
+	static long (*real)(long, ...);
+	union bpf_attr attr = { 0 };
+	long a[6], size;
+	va_list ap;
+	size_t i;
+
+	va_start(ap, call);
+	for (i = 0; i < sizeof(a) / sizeof(a[0]); i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (real == NULL)
+		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
+	if (call == SYS_bpf && a[0] == BPF_LINK_UPDATE) {
+		size = a[2] < (long)sizeof(attr) ? a[2] : (long)sizeof(attr);
+		memcpy(&attr, (const void *)a[1], (size_t)size);
+		meet_swap(&attr);
+		a[1] = (long)&attr;
+		a[2] = size;
+	}
+	return real(call, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * In the place of bpfd: the real one, beside it in "real", under stubborn.c's
- * kernel, which the file "refuse" beside it switches.
+ * kernel, which the file "switches" beside it switches.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ main(int argc, char **argv)
 	*strrchr(dir, '/') = '\0';
 	(void)snprintf(path, sizeof(path), "%s/libstubborn.so", dir);
 	(void)setenv("LD_PRELOAD", path, 1);
-	(void)snprintf(path, sizeof(path), "%s/refuse", dir);
+	(void)snprintf(path, sizeof(path), "%s/switches", dir);
 	(void)setenv("STUBBORN_SWITCH", path, 1);
 	(void)snprintf(path, sizeof(path), "%s/real/bpfd", dir);
 	(void)execv(path, argv);

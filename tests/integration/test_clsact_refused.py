@@ -4,47 +4,20 @@ requests are made into such as the kernel refuses (stubborn.c).  Nothing is
 told to be over that is not."""
 
 import os
-import shutil
 import signal
 
 import pytest
 
 from aegis import net, wait
+from aegis.stubborn import Stubborn
 from test_clsact import filtering, ours  # noqa: F401, the fixture
 
 REASON = "cannot be removed"
 
 
-class Kernel:
-    """A directory of workers whose bpfd has such a kernel."""
-
-    def __init__(self, directory, prefix, build_dir):
-        self.directory = os.path.join(directory, "libexec")
-        installed = os.path.join(prefix, "libexec", "aegisflux")
-        built = os.path.join(build_dir, "tests/integration")
-        shutil.copytree(installed, self.directory)
-        shutil.copytree(installed, os.path.join(self.directory, "real"))
-        shutil.copy(os.path.join(built, "libstubborn.so"), self.directory)
-        os.unlink(os.path.join(self.directory, "bpfd"))
-        shutil.copy(os.path.join(built, "stubborn_bpfd"),
-                    os.path.join(self.directory, "bpfd"))
-        self.switch = os.path.join(self.directory, "refuse")
-        with open(self.switch, "w", encoding="ascii") as out:
-            out.write("0")
-        os.chmod(self.switch, 0o644)
-        os.chmod(self.directory, 0o755)
-        self.launcher = ["unshare", "--mount", "sh", "-c",
-                         f"mount --bind {self.directory} {installed} && "
-                         'exec "$0"']
-
-    def refuse(self, yes):
-        with open(self.switch, "r+", encoding="ascii") as out:
-            out.write("1" if yes else "0")
-
-
 @pytest.fixture
 def refusing(work_dir, prefix, build_dir):
-    return Kernel(work_dir, prefix, build_dir)
+    return Stubborn(work_dir, prefix, build_dir)
 
 
 @pytest.fixture
@@ -68,7 +41,7 @@ def stuck(agent, tree, artifact, refusing, *command):
     """It runs, and COMMAND does not get it out."""
     tree.publish(artifact)
     agent.wait_running(artifact)
-    refusing.refuse(True)
+    refusing.set(keep_filters=1)
     ctl(agent, *command, artifact.id)
     return agent.wait_log(msg="cannot be unloaded", artifact_id=artifact.id,
                           error=REASON)
@@ -89,7 +62,7 @@ def test_a_rollback_has_failed_until_the_filter_has_gone(
     wait.never(lambda: agent.log(msg="program unloaded") or
                agent.status_of(artifact.id) != "unloading" or
                at not in ours(veth.name), "it is told to be over")
-    refusing.refuse(False)
+    refusing.set(keep_filters=0)
     wait.until(lambda: rollback(agent)["status"] == "completed",
                "it has completed", 20)
     assert ours(veth.name) == {} and not rollback(agent).get("error")
@@ -102,7 +75,7 @@ def test_the_next_bpfd_removes_it(
     artifact = filtering()
     stuck(agent, tree, artifact, refusing, "unload")
     assert len(ours(veth.name)) == 1
-    refusing.refuse(False)
+    refusing.set(keep_filters=0)
     os.kill(agent.workers()["bpfd"], signal.SIGKILL)
     agent.wait_log(msg="program unloaded", artifact_id=artifact.id,
                    timeout=40)
@@ -128,7 +101,7 @@ def test_a_shutdown_tells_what_it_leaves(
     assert not agent.log(msg="program unloaded")
     assert len(ours(veth.name)) == 1
     # The next one removes it, and does not load it again.
-    refusing.refuse(False)
+    refusing.set(keep_filters=0)
     agent.forget_log()
     agent.start()
     agent.wait_log(msg="removed 1 tc filters")
@@ -150,7 +123,7 @@ def test_a_killed_agent_leaves_no_rollback_unfinished(
     agent.wait_status(artifact.id, "rolled_back")
     assert rollback(agent)["status"] == "failed"
     assert len(ours(veth.name)) == 1
-    refusing.refuse(False)
+    refusing.set(keep_filters=0)
     os.kill(agent.workers()["bpfd"], signal.SIGKILL)
     wait.until(lambda: rollback(agent)["status"] == "completed",
                "the rollback is finished", 40)
