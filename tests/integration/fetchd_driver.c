@@ -505,12 +505,13 @@ report_end(struct driver *d)
 	struct rusage use;
 	int status, i;
 
-	for (i = 0; i < 500; i++) {
+	/* A minute, as all that is waited for. */
+	for (i = 0; i < 6000; i++) {
 		if (waitpid(d->pid, &status, WNOHANG) == d->pid)
 			break;
 		(void)usleep(10000);
 	}
-	if (i == 500) {
+	if (i == 6000) {
 		(void)kill(d->pid, SIGKILL);
 		(void)waitpid(d->pid, &status, 0);
 		put(o, "note", "did not end by itself");

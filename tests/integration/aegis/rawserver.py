@@ -6,6 +6,8 @@ import socket
 import ssl
 import threading
 
+from . import net
+
 
 class Request:
     """One request as it came: method, path and headers (lower case)."""
@@ -40,8 +42,10 @@ class RawServer:
         self.tls = tls
         self.stopping = threading.Event()
         self.sockets = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        # Not one that the kernel gives to others when it is free again, or
+        # to who connects to it: that one would talk to himself.
+        self.port = net.free_port()
+        self.listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
