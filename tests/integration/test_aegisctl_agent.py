@@ -221,6 +221,7 @@ def test_reload_applies_what_it_can(make_agent, tree, prefix, work_dir):
     # The level is in force, and a bad file changes nothing of it.
     agent.wait_log(level="debug")
     # SIGHUP does the same.
+    agent.forget_log()
     configure(LOG_LEVEL="info", CONTROL_SOCKET=sockets[1],
               NATS_URL="nats://127.0.0.1:1")
     agent.signal(signal.SIGHUP)

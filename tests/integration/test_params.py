@@ -118,7 +118,9 @@ def test_maps_of_the_running_program(agent, tree, client, cgroup, validate,
     # Counters go on.
     wait.until(lambda: agent.programs()["it-params"]["telemetry"][
         "packets_processed"] >= 4, "the counters go on")
-    events = client.events("program_loaded", "it-params")
+    events = wait.until(
+        lambda: (found := client.events("program_loaded", "it-params")) and
+        len(found) > 1 and found, "two events")
     assert events[-1]["metadata"]["reason"] == "parameters"
     assert "reason" not in events[0]["metadata"]
     validate(events[-1])
@@ -221,20 +223,25 @@ def test_a_restart_over_it(make_agent, tree, nats, with_parameters, dies):
         os.kill(bpfd, signal.SIGSTOP)
         change(agent, tree, with_parameters(it_hash={"1": 11, "3": 30}),
                msg="signature holds")
+        signalled = time.monotonic()
         agent.signal(signal.SIGUSR1)
         agent.wait_log(msg="stay attached")
         if dies:
             os.kill(bpfd, signal.SIGKILL)
-            agent.wait_log(msg="cannot be changed in place", error="died")
-        assert agent.process.wait(15) == 75
+        assert agent.process.wait(wait.LONG) == 75
+        # If all that took 4 s, agentd may have given it up before bpfd died.
+        late = dies and time.monotonic() - signalled >= 4
+        if dies and not late:
+            assert agent.log(msg="cannot be changed in place", error="died")
         agent.wait_log(msg="handed 1 programs over")
         agent.forget_log()
         agent.start()
         agent.wait_log(msg="taken up from the agent before")
-        assert bool(agent.log(msg="were being changed")) != dies
+        assert late or \
+            bool(agent.log(msg="were being changed")) != dies
         wait.until(lambda: [number_at(agent, "it_hash", i)
                             for i in (1, 2, 3)] == [11, None, 30],
-                   "the new parameters are in force", 20)
+                   "the new parameters are in force")
     finally:
         manager.close()
 
@@ -248,15 +255,20 @@ def logged_at(agent, **fields):
 def test_unloaded_by_its_time_meanwhile(agent, tree, with_parameters):
     """Changed ones do not prolong its life."""
     first = with_parameters(it_hash={"1": 10})
-    first.entry["ttl_sec"] = 12
+    first.entry["ttl_sec"] = 20
+    clock = time.time() - time.monotonic()
     tree.publish(first)
     loaded = logged_at(agent, msg="BPF program loaded")
-    wait.until(lambda: time.time() > loaded + 4, "some of it is over")
+    half = time.monotonic() + 10
+    wait.until(lambda: time.monotonic() > half, "some of it is over")
     second = with_parameters(it_hash={"1": 11})
-    second.entry["ttl_sec"] = 12
+    second.entry["ttl_sec"] = 20
     tree.publish(second)
-    changed = logged_at(agent, msg="BPF program has new parameters")
+    agent.wait_log(msg="BPF program has new parameters")
+    changed = time.monotonic()
     ended = logged_at(agent, msg="BPF program unloaded")
-    assert changed - loaded > 4 and ended - changed < 12 - 2
-    assert ended - loaded > 12 - 0.1
+    assert time.monotonic() - changed < 20 - 2
+    # Whoever sets the clock meanwhile does not prolong it either.
+    clock = time.time() - time.monotonic() - clock
+    assert ended - loaded - clock > 20 - 0.1
     assert agent.held()["prog"] == set()

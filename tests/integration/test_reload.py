@@ -66,14 +66,14 @@ def healthy(agent):
     wait.until(lambda: agent.get("/healthz")[1]["status"] == "healthy" and
                len(agent.workers()) == 5,
                lambda: f"healthy: {agent.get('/healthz')}, "
-                       f"{agent.workers()}", 40)
+                       f"{agent.workers()}")
 
 
 def hears(broker, agent):
     """The agent's events come to this broker, its heartbeats at least."""
     client = broker.client()
     try:
-        client.wait_event("agent_heartbeat", timeout=30)
+        client.wait_event("agent_heartbeat")
     finally:
         client.close()
 
@@ -89,7 +89,7 @@ def test_two_signals_at_once(configured, nats, other_nats):
         agent.signal(signal.SIGHUP)
         wait.until(lambda b=before: len(agent.log(msg="reload: ")) > b,
                    "it is said")
-        agent.wait_log(component="telemd", timeout=30,
+        agent.wait_log(component="telemd",
                        msg=f"connected to NATS at {url}")
         healthy(agent)
         hears(last, agent)
@@ -101,14 +101,14 @@ def test_reload_while_workers_start_anew(configured, nats, other_nats):
     agent = configured
     agent.configure(NATS_URL=other_nats.url, LOG_LEVEL="debug")
     first = agent.reload()
-    assert first.wait(30) == DONE
+    assert first.wait(wait.LONG) == DONE
     assert "AGENT_NATS_URL" in first.stdout.read()
     # telemd is ending or starting now.
     agent.configure(NATS_URL=nats.url, LOG_LEVEL="debug", HEARTBEAT_SEC=2)
     second, third = agent.reload(), agent.reload()
     texts = []
     for process in (second, third):
-        assert process.wait(30) == DONE
+        assert process.wait(wait.LONG) == DONE
         texts.append(process.stdout.read().strip())
     # One of them brings the news; for the other there is nothing more.
     assert "nothing changed" in texts
@@ -131,7 +131,7 @@ def test_reload_while_a_start_is_under_way(configured, nats, other_nats):
         time.sleep(1)
         agent.configure(NATS_URL=other_nats.url)
         process = agent.reload()
-        assert process.wait(30) == DONE
+        assert process.wait(wait.LONG) == DONE
         assert "AGENT_NATS_URL" in process.stdout.read()
         # Were it asked for a second one, it would be by now.
         time.sleep(0.3)
@@ -158,7 +158,7 @@ def test_many_at_once(configured, nats, other_nats, tree, counter):
                         LOG_LEVEL="loud" if bad else "info")
         agent.signal(signal.SIGHUP)
         process = agent.reload()
-        assert process.wait(30) == (REFUSED if bad else DONE)
+        assert process.wait(wait.LONG) == (REFUSED if bad else DONE)
         answers.append(process.stdout.read())
         if turn == 2:
             tree.publish(agent.artifact, second)
@@ -169,10 +169,10 @@ def test_many_at_once(configured, nats, other_nats, tree, counter):
     def told():
         return [event for client in clients for event in
                 client.events("program_loaded", second.id)]
-    wait.until(told, "it is told", 30)
+    wait.until(told, "it is told")
     hears(nats, agent)
     assert len({event["metadata"]["event_id"] for event in told()}) == 1
     for client in clients:
         client.close()
     tree.publish(agent.artifact)
-    wait.until(lambda: agent.held() == agent.kept, "the second is gone", 15)
+    wait.until(lambda: agent.held() == agent.kept, "the second is gone")

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -133,18 +134,38 @@ def test_the_units_limits_leave_what_is_needed(unit, make_agent, tree, nats,
     assert (made.st_gid, stat.S_IMODE(made.st_mode)) == (group, 0o660)
 
 
+class Listener(threading.Thread):
+    """Reads what comes to a service manager's socket at once, as managers do:
+    a full one takes no more words."""
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.words, self._socket = [], sock
+        self.start()
+
+    def run(self):
+        while text := self._socket.recv(4096).decode():
+            self.words += text.split("\n")
+
+    def await_word(self, start):
+        wait.until(lambda: any(word.startswith(start) for word in self.words),
+                   lambda: f"{start} in {self.words}")
+
+
 @pytest.fixture(params=["path", "abstract"])
 def manager(request, work_dir):
-    """The socket of a service manager, and its name."""
+    """What a service manager hears, and the name of its socket."""
     name = os.path.join(work_dir, "notify")
     address = name
     if request.param == "abstract":
         name = "@aegisflux-it-notify"
         address = "\0" + name[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(address)
-        listener.settimeout(60)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        listener = Listener(sock)
         yield listener, name
+        sock.shutdown(socket.SHUT_RD)
+        listener.join(wait.LONG)
 
 
 def test_service_manager_is_told(manager, make_agent, tree):
@@ -152,23 +173,17 @@ def test_service_manager_is_told(manager, make_agent, tree):
     agent = make_agent(tree.url)
     agent.environment["NOTIFY_SOCKET"] = name
     agent.environment["WATCHDOG_USEC"] = "200000"
-
-    def await_word(word):
-        wait.until(lambda: word in listener.recv(4096).decode().split("\n"),
-                   word)
-
     agent.start(ready=False)
-    await_word("READY=1")
-    await_word("WATCHDOG=1")
-    wait.until(lambda: "STATUS=" in listener.recv(4096).decode(), "STATUS")
+    for word in ("READY=1", "WATCHDOG=1", "STATUS="):
+        listener.await_word(word)
     workers = wait.until(lambda: (w := agent.workers()) and len(w) == 5 and w,
                          lambda: f"all workers: {agent.workers()}")
     for pid in workers.values():
         with open(f"/proc/{pid}/environ", "rb") as file:
             assert b"NOTIFY_SOCKET" not in file.read()
     agent.process.terminate()
-    await_word("STOPPING=1")
-    assert agent.process.wait(60) == 0
+    listener.await_word("STOPPING=1")
+    assert agent.process.wait(wait.LONG) == 0
 
 
 def runs(pid):
@@ -221,9 +236,11 @@ def test_sysv_script(prefix, make_agent, tree, work_dir):
                    if name.startswith("AGENT_"))
 
     def configure(text):
-        with open(config, "w", encoding="utf-8") as file:
+        # agentd may be reading it, for the reload before.
+        with open(config + ".new", "w", encoding="utf-8") as file:
             file.write(text)
-        os.chmod(config, 0o600)
+        os.chmod(config + ".new", 0o600)
+        os.rename(config + ".new", config)
 
     script = Sysv(prefix, work_dir, config)
     configure(good + "AGENT_HTTP_PORT=none\n")

@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -35,6 +36,57 @@ def executable(pid):
         return None
 
 
+class Output:
+    """What comes through a pipe, line by line, given to TAKE: by a thread, so
+    that the pipe never is full, and by whoever wants to know now."""
+
+    def __init__(self, pipe, take):
+        self._pipe, self._take, self._rest = pipe, take, b""
+        self._lock = threading.Lock()
+        self._reading = threading.Event()  # or the pipe is left alone
+        self._reading.set()
+        os.set_blocking(pipe.fileno(), False)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        """All that was written before this call; False at the end."""
+        with self._lock:
+            while self._reading.is_set():
+                try:
+                    got = os.read(self._pipe.fileno(), 1 << 16)
+                except BlockingIOError:
+                    return True
+                *lines, self._rest = (self._rest + got).split(b"\n")
+                for line in lines:
+                    self._take(line.decode("utf-8", "replace"))
+                if not got:
+                    if self._rest:
+                        self._take(self._rest.decode("utf-8", "replace"))
+                        self._rest = b""
+                    return False
+            return True
+
+    @contextlib.contextmanager
+    def unread(self):
+        """Nobody reads it, and the pipe has room for a page."""
+        wait.until(lambda: fcntl.fcntl(
+            self._pipe, fcntl.F_SETPIPE_SZ, 4096) == 4096, "a small pipe")
+        with self._lock:
+            self._reading.clear()
+        try:
+            yield
+        finally:
+            self._reading.set()
+
+    def _run(self):
+        ready = select.poll()
+        ready.register(self._pipe, select.POLLIN)
+        while self.read():
+            ready.poll()
+            self._reading.wait()
+
+
 class Agent:
     """One agentd under a prefix, with its configuration in the environment.
 
@@ -53,9 +105,8 @@ class Agent:
         self.manager = None  # manager.Manager: it starts the process
         self._lines = []
         self.reports = []  # of sanitizers, in a build that has them
-        self._thread = None
-        self._reading = threading.Event()  # or its log is left alone
-        self._reading.set()
+        self._reporting = False
+        self._output = None
         self.environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "AGENT_HOST_ID": self.host_id,
@@ -97,9 +148,8 @@ class Agent:
                 [*self.launcher, self.program, *self.arguments],
                 env=self.environment,
                 **options)
-        self._thread = threading.Thread(
-            target=self._collect, args=(self.process.stdout,), daemon=True)
-        self._thread.start()
+        self._reporting = False
+        self._output = Output(self.process.stdout, self._take)
         if ready:
             wait.until(self._is_ready, self._why_not_ready)
         return self
@@ -112,18 +162,14 @@ class Agent:
         return "agentd answers; its last lines:\n" + "\n".join(
             self.raw_lines()[-15:])
 
-    def _collect(self, pipe):
-        reporting = False
-        for line in pipe:
-            line = line.decode("utf-8", "replace")
-            self._reading.wait()
-            self._lines.append((time.time(), line))
-            if _REPORT.search(line):
-                reporting = True
-            elif line.startswith("{"):
-                reporting = False
-            if reporting:
-                self.reports.append(line.rstrip())
+    def _take(self, line):
+        self._lines.append(line)
+        if _REPORT.search(line):
+            self._reporting = True
+        elif line.startswith("{"):
+            self._reporting = False
+        if self._reporting:
+            self.reports.append(line.rstrip())
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -138,7 +184,7 @@ class Agent:
             if self.process.poll() is None:
                 self.process.kill()
         took = time.monotonic() - started
-        self._thread.join(5)
+        self._output.thread.join(5)
         return status, took
 
     def kill(self):
@@ -196,28 +242,25 @@ class Agent:
 
     def forget_log(self):
         """Lines so far are not looked at any more."""
+        self.raw_lines()
         self._lines = []
 
-    @contextlib.contextmanager
     def log_unread(self):
-        """Nobody reads its log, and the pipe has room for a page."""
-        pipe = self.process.stdout.fileno()
-        wait.until(lambda: fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 4096) == 4096,
-                   "a small pipe")
-        self._reading.clear()
-        try:
-            yield
-        finally:
-            self._reading.set()
+        """A context in which nobody reads its log, in a small pipe."""
+        return self._output.unread()
 
     def raw_lines(self):
-        return [line.rstrip("\n") for _, line in list(self._lines)]
+        """All lines that were written before: what an answer of the agent
+        tells, it may have logged before it answered."""
+        if self._output is not None:
+            self._output.read()
+        return list(self._lines)
 
     def log(self, **fields):
         """Log lines so far with these fields; a str is looked for in the
         field, other values must be equal.  Lines that are no JSON raise."""
         found = []
-        for _, line in list(self._lines):
+        for line in self.raw_lines():
             entry = json.loads(line)
             if all(v in entry.get(k, "") if isinstance(v, str)
                    else entry.get(k) == v for k, v in fields.items()):

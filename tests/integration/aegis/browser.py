@@ -14,24 +14,40 @@ from . import wait
 _STARTER = ('exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"')
 
 
-class Page:
-    """One tab on URL."""
+def open_page(url, work_dir):
+    """A Page.  Where the machine is busy it happens that the browser hangs
+    while it starts, and says nothing: then another is tried."""
+    for number in range(3):
+        page = Page(f"{work_dir}/chromium{number}")
+        try:
+            page.visit(url)
+            return page
+        except AssertionError:
+            page.close()
+            if number == 2:
+                raise
 
-    def __init__(self, url, work_dir):
+
+class Page:
+    """One tab of a browser that keeps its things in DIRECTORY."""
+
+    def __init__(self, directory):
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
         self._process = subprocess.Popen(
             ["bash", "-c", _STARTER, "bash", str(to_browser),
              str(from_browser), "chromium", "--headless=new", "--no-sandbox",
              "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-             f"--user-data-dir={work_dir}/chromium",
+             f"--user-data-dir={directory}",
              "--remote-debugging-pipe"],
             pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=os.environ | {"HOME": work_dir})
+            env=os.environ | {"HOME": os.path.dirname(directory)})
         os.close(to_browser)
         os.close(from_browser)
         self._number, self._bytes, self._session = 0, b"", {}
+
+    def visit(self, url):
         target = self._call("Target.createTarget", url=url)["targetId"]
         self._session = {"sessionId": self._call(
             "Target.attachToTarget", targetId=target,
@@ -67,10 +83,10 @@ class Page:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def until(self, script, timeout=30):
+    def until(self, script):
         return wait.until(lambda: self.run(script),
                           lambda: f"{script}: {self.run('document.body.innerText')}",
-                          timeout, every=0.1)
+                          every=0.1)
 
     def close(self):
         self._process.terminate()
