@@ -7,6 +7,7 @@
 #include "agentd/feed.h"
 #include "agentd/health.h"
 #include "common/log.h"
+#include "common/memfd.h"
 #include "common/uuid.h"
 
 /* Events that wait for a telemd that does not come back: about 14 MB. */
@@ -181,9 +182,27 @@ log_rolled_back(const struct msg_event *event, const char *id)
 		    event->value, event->limit);
 }
 
+/* With the last of what the verifier said, where it was the one to refuse. */
+static void
+log_program_error(const struct msg_event *event, int verifier_log)
+{
+	_cleanup_memfd_map_ struct memfd_map map = { 0 };
+
+	if (verifier_log >= 0 &&
+	    memfd_map(verifier_log, AEGIS_VERIFIER_LOG, &map) < 0)
+		map.data = NULL;
+	log_line_with(LOG_LEVEL_ERROR, event->artifact_id, event->error,
+	    "verifier_msg", map.data, map.len,
+	    event->status == STATUS_UNLOADING
+		? "artifact %s %s cannot be unloaded: it is tried again with "
+		  "each sample"
+		: "artifact %s %s is not running",
+	    event->name, event->version);
+}
+
 /* The same fact, for the log. */
 static void
-log_event(const struct msg_event *event)
+log_event(const struct msg_event *event, int verifier_log)
 {
 	const char *id = event->artifact_id;
 
@@ -203,12 +222,7 @@ log_event(const struct msg_event *event)
 			(enum unload_reason)event->unload_reason));
 		break;
 	case EVENT_PROGRAM_ERROR:
-		log_line(LOG_LEVEL_ERROR, id, event->error,
-		    event->status == STATUS_UNLOADING
-			? "artifact %s %s cannot be unloaded: it is tried "
-			  "again with each sample"
-			: "artifact %s %s is not running",
-		    event->name, event->version);
+		log_program_error(event, verifier_log);
 		break;
 	case EVENT_PROGRAM_ROLLED_BACK:
 		log_rolled_back(event, id);
@@ -237,7 +251,7 @@ events_add(struct agent *agent, const struct action *act)
 		    act->reason != NULL ? act->reason : "");
 	if (act->event == EVENT_PROGRAM_ERROR && a->custody != NULL)
 		verifier_log = a->custody->verifier_log;
-	log_event(&event);
+	log_event(&event, verifier_log);
 	send_event(agent, &event, verifier_log);
 }
 
@@ -266,7 +280,7 @@ events_rollback(struct agent *agent, const struct snapshot_rollback *r)
 	/* For those who count what was rolled back. */
 	event.type = EVENT_PROGRAM_ROLLED_BACK;
 	uuid_make_v7(event.wall_ns, event.event_id);
-	log_event(&event);
+	log_event(&event, -1);
 	send_event(agent, &event, -1);
 }
 

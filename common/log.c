@@ -19,6 +19,12 @@ static struct {
 	void *ctx;
 } logger = { .level = LOG_LEVEL_INFO };
 
+/* What is in a line; all but component and text may be NULL. */
+struct line {
+	const char *component, *artifact_id, *error, *text;
+	const char *key, *value; /* of many lines */
+};
+
 static const char *const level_names[LOG_LEVEL_MAX] = {
 	[LOG_LEVEL_DEBUG] = "debug",
 	[LOG_LEVEL_INFO] = "info",
@@ -133,37 +139,50 @@ put_line(int fd, const char *line, size_t len)
 }
 
 static void
-format_json(FILE *f, const char *component, enum log_level level,
-    const char *artifact_id, const char *error, const char *text)
+format_json(FILE *f, enum log_level level, const struct line *l)
 {
 	char now[CLOCK_RFC3339_SIZE];
 
 	clock_format_rfc3339(clock_wall_ns(), now);
 	(void)fprintf(f, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", now,
 	    log_level_name(level));
-	put_json_string(f, text);
+	put_json_string(f, l->text);
 	put_field(f, "host_id", logger.host_id);
 	put_field(f, "service", "aegisflux-agent");
-	put_field(f, "component", component);
-	put_field(f, "artifact_id", artifact_id);
-	put_field(f, "error", error);
+	put_field(f, "component", l->component);
+	put_field(f, "artifact_id", l->artifact_id);
+	put_field(f, "error", l->error);
+	if (l->key != NULL)
+		put_field(f, l->key, l->value);
 	(void)fputs("}\n", f);
 }
 
+/* No line of it begins as one of ours does. */
 static void
-format_text(FILE *f, const char *component, enum log_level level,
-    const char *artifact_id, const char *error, const char *text)
+put_indented(FILE *f, const char *lines)
 {
+	size_t n;
+
+	for (; *lines != '\0'; lines += n + (lines[n] == '\n' ? 1 : 0)) {
+		n = strcspn(lines, "\n");
+		(void)fprintf(f, "    %.*s\n", (int)n, lines);
+	}
+}
+
+static void
+format_text(FILE *f, enum log_level level, const struct line *l)
+{
+	const char *id = l->artifact_id != NULL ? l->artifact_id : "";
+	const char *error = l->error != NULL ? l->error : "";
 	char now[CLOCK_RFC3339_SIZE];
 
 	clock_format_rfc3339(clock_wall_ns(), now);
 	(void)fprintf(f, "%s %-5s %s: %s%s%s%s%s%s\n", now,
-	    log_level_name(level), component, text,
-	    artifact_id != NULL && *artifact_id != '\0' ? " [" : "",
-	    artifact_id != NULL ? artifact_id : "",
-	    artifact_id != NULL && *artifact_id != '\0' ? "]" : "",
-	    error != NULL && *error != '\0' ? ": " : "",
-	    error != NULL ? error : "");
+	    log_level_name(level), l->component, l->text,
+	    *id != '\0' ? " [" : "", id, *id != '\0' ? "]" : "",
+	    *error != '\0' ? ": " : "", error);
+	if (l->value != NULL)
+		put_indented(f, l->value);
 }
 
 static const char *
@@ -176,28 +195,84 @@ scrub_copy(char *out, size_t size, const char *s)
 	return out;
 }
 
-void
-log_write_for(const char *component, enum log_level level,
-    const char *artifact_id, const char *error, const char *text)
+static void
+write_line(enum log_level level, const struct line *given)
 {
 	char id[AEGIS_ID_SIZE], why[AEGIS_ERROR_SIZE];
 	_cleanup_free_ char *line = NULL;
+	struct line l = *given;
 	size_t len = 0;
 	FILE *f;
 
 	if (level < logger.level)
 		return;
 	/* Whoever reads it, a collector or a terminal, gets text. */
-	artifact_id = scrub_copy(id, sizeof(id), artifact_id);
-	error = scrub_copy(why, sizeof(why), error);
+	l.artifact_id = scrub_copy(id, sizeof(id), l.artifact_id);
+	l.error = scrub_copy(why, sizeof(why), l.error);
 	f = open_memstream(&line, &len);
 	if (f == NULL)
 		return;
-	(logger.json ? format_json : format_text)(
-	    f, component, level, artifact_id, error, text);
+	(logger.json ? format_json : format_text)(f, level, &l);
 	if (fclose(f) == 0 && line != NULL)
 		put_line(
 		    logger.json ? STDOUT_FILENO : STDERR_FILENO, line, len);
+}
+
+void
+log_write_for(const char *component, enum log_level level,
+    const char *artifact_id, const char *error, const char *text)
+{
+	const struct line l = { .component = component,
+		.artifact_id = artifact_id,
+		.error = error,
+		.text = text };
+
+	write_line(level, &l);
+}
+
+/* LEN bytes as a string, scrubbed line by line; NULL: none, or no memory. */
+static char *
+scrub_lines(const char *bytes, size_t len)
+{
+	char *copy = bytes != NULL ? malloc(len + 1) : NULL, *line;
+	size_t n;
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, bytes, len);
+	copy[len] = '\0';
+	for (line = copy; *line != '\0'; line += n) {
+		n = strcspn(line, "\n");
+		if (line[n] == '\0') {
+			str_scrub(line, n + 1);
+			break;
+		}
+		line[n] = '\0';
+		str_scrub(line, n + 1);
+		line[n++] = '\n';
+	}
+	return copy;
+}
+
+void
+log_line_with(enum log_level level, const char *artifact_id, const char *error,
+    const char *key, const char *value, size_t len, const char *fmt, ...)
+{
+	_cleanup_free_ char *lines = scrub_lines(value, len);
+	char text[1024];
+	struct line l = { .component = logger.component,
+		.artifact_id = artifact_id,
+		.error = error,
+		.text = text,
+		.key = key,
+		.value = lines };
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	str_scrub(text, sizeof(text));
+	write_line(level, &l);
 }
 
 static void

@@ -55,6 +55,14 @@ void log_write_for(const char *component, enum log_level level,
 void log_line(enum log_level level, const char *artifact_id, const char *error,
     const char *fmt, ...) _printf_(4, 5);
 
+/*
+ * agentd: log_line() with a field KEY of many lines of text, LEN bytes at
+ * VALUE; NULL: none.
+ */
+void log_line_with(enum log_level level, const char *artifact_id,
+    const char *error, const char *key, const char *value, size_t len,
+    const char *fmt, ...) _printf_(7, 8);
+
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, NULL, NULL, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_LEVEL_INFO, NULL, NULL, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_LEVEL_WARN, NULL, NULL, __VA_ARGS__)

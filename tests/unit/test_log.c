@@ -94,6 +94,35 @@ START_TEST (a_terminal_is_not_commanded) {
 }
 END_TEST
 
+START_TEST (many_lines_are_one_field) {
+	static const char lines[] = "1: \"a\"\n\n2\x1b[1m\xff\tb\nrest";
+	int file = begin_capture(STDOUT_FILENO);
+	const char *line;
+
+	log_open_stdout("agentd", "host-1", false);
+	log_line_with(LOG_LEVEL_ERROR, "art-1", "bad", "verifier_msg", lines,
+	    sizeof(lines) - 1, "a %d", 1);
+	log_line_with(
+	    LOG_LEVEL_ERROR, "art-1", "bad", "verifier_msg", NULL, 0, "b");
+	line = end_capture(file);
+	ck_assert_uint_eq(count(line, '\n'), 2);
+	assert_has(line,
+	    "\"error\":\"bad\",\"verifier_msg\":"
+	    "\"1: \\\"a\\\"\\n\\n2?[1m??b\\nrest\"}\n");
+	assert_has(line, "\"error\":\"bad\"}\n");
+
+	/* for people: none of them looks like a line of ours */
+	file = begin_capture(STDERR_FILENO);
+	log_open_stdout("agentd", "host-1", true);
+	log_line_with(LOG_LEVEL_ERROR, NULL, "bad", "verifier_msg", lines,
+	    sizeof(lines) - 1, "a");
+	line = end_capture(file);
+	assert_has(line, "error agentd: a: bad\n    1: \"a\"\n    \n    2?[1m");
+	assert_has(line, "b\n    rest\n");
+	ck_assert_uint_eq(count(line, '\x1b'), 0);
+}
+END_TEST
+
 START_TEST (levels_are_kept) {
 	int file = begin_capture(STDOUT_FILENO);
 	enum log_level level;
@@ -181,5 +210,5 @@ START_TEST (fatal_says_why_and_exits) {
 END_TEST
 
 UNIT_MAIN("log", line_is_one_json_object, nothing_outside_makes_a_second_line,
-    a_terminal_is_not_commanded, levels_are_kept, workers_line_goes_to_agentd,
-    fatal_says_why_and_exits)
+    a_terminal_is_not_commanded, many_lines_are_one_field, levels_are_kept,
+    workers_line_goes_to_agentd, fatal_says_why_and_exits)
