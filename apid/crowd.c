@@ -89,11 +89,26 @@ ask_all(struct crowd_member *members)
 	return count;
 }
 
+/*
+ * Its thread may have closed it meanwhile, and the number be another's: asked
+ * again, since that one was just served or has just come.  A descriptor of
+ * our own makes it one and the same that is asked and that is ended.
+ */
+static void
+end_slow(int fd)
+{
+	_cleanup_fd_ int held = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	struct crowd_member now;
+
+	if (held != -1 && ask(held, &now) && slow_ms(&now) > 0)
+		(void)shutdown(held, SHUT_RDWR);
+}
+
 static void
 look(evutil_socket_t unused, short events, void *arg)
 {
 	const struct timeval again = { .tv_usec = AGAIN_MS * 1000 };
-	struct crowd_member members[FD_MAX], now;
+	struct crowd_member members[FD_MAX];
 	struct crowd *c = arg;
 	size_t count, end, i;
 
@@ -101,15 +116,8 @@ look(evutil_socket_t unused, short events, void *arg)
 	atomic_store(&c->told, false);
 	count = ask_all(members);
 	end = crowd_choose(members, count);
-	for (i = 0; i < end; i++) {
-		/*
-		 * Its thread may have closed it meanwhile, and the number be
-		 * another's: asked again, since that one was just served or
-		 * has just come.
-		 */
-		if (ask(members[i].fd, &now) && slow_ms(&now) > 0)
-			(void)shutdown(now.fd, SHUT_RDWR);
-	}
+	for (i = 0; i < end; i++)
+		end_slow(members[i].fd);
 	if (count > CROWD_MAX && event_add(c->again, &again) == 0)
 		atomic_store(&c->told, true);
 }

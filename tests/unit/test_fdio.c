@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
@@ -13,7 +14,7 @@
 #define MUCH (1u << 20) /* far more than a pipe holds */
 
 static char got[MUCH];
-static volatile sig_atomic_t alarms;
+static atomic_int alarms; /* of the handler and of the reader */
 
 static void
 count_alarm(int signo)
