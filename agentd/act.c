@@ -142,6 +142,7 @@ save(struct agent *agent)
 		return;
 	agent->state_dirty = false;
 	agent->saved_event_seq = agent->state.next_event_seq;
+	agent->saved_boot_ns = clock_boot_ns();
 	r = state_save(agent->state_dir, &agent->state);
 	if (r < 0 && !agent->state_failing)
 		log_error("cannot write the state to %s: %s; it is kept in "

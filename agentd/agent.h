@@ -70,6 +70,7 @@ struct agent {
 	struct notify *notify;
 	struct observed observed;
 	struct follow interfaces;
+	uint32_t links_asked;   /* of this bpfd, and not answered yet */
 	struct filters filters; /* being detached */
 	struct moment started;
 	/* From the service manager's store, until they are taken up. */
@@ -104,7 +105,8 @@ struct agent {
 	uint64_t sample_round;
 	uint32_t probe_round; /* peer_probe.c */
 	uint64_t snapshot_generation;
-	uint64_t saved_event_seq; /* state.next_event_seq as last written */
+	uint64_t saved_event_seq; /* state.next_event_seq as last written, */
+	int64_t saved_boot_ns;    /* which was then */
 	bool state_dirty;
 	bool state_failing; /* the last write failed */
 	bool acting;        /* agent_act() is at work */

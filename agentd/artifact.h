@@ -76,6 +76,7 @@ struct artifact {
 
 	/* Telemetry and rollback. */
 	struct telemetry telemetry;
+	uint64_t sampled_round;  /* that bpfd has answered last */
 	int64_t sampled_boot_ns; /* 0: no sample yet */
 	int64_t sampled_wall_ns;
 	bool has_packet_counter;

@@ -246,7 +246,8 @@ filters_handle_kept(struct imsg *m, void *ctx)
 	const struct snapshot_rollback *r;
 	struct agent *agent = ctx;
 
-	if (kept->incomplete > 1)
+	/* Asked once of each bpfd: filters_tell(). */
+	if (kept->incomplete > 1 || agent->filters.swept)
 		return -EINVAL;
 	if (kept->restored > 0)
 		log_warn("%u tc filters ran a program that a bpfd had not told "

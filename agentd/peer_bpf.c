@@ -14,6 +14,9 @@
 #include "agentd/rings.h"
 #include "common/log.h"
 
+/* An hour: agentd waits for none so long. */
+#define LOAD_MAX_US (UINT64_C(3600) * 1000000)
+
 void
 peer_bpf_forget(struct agent *agent, const struct artifact *a)
 {
@@ -223,7 +226,8 @@ handle_done(struct imsg *m, void *ctx)
 	char error[AEGIS_ERROR_SIZE];
 
 	if (done->result > WORK_VERIFIER ||
-	    !str_is_terminated(done->error, sizeof(done->error)))
+	    !str_is_terminated(done->error, sizeof(done->error)) ||
+	    (done->load_us | done->attach_us) > LOAD_MAX_US)
 		return -EINVAL;
 	if (a == NULL)
 		return 0;
@@ -256,9 +260,18 @@ handle_sampled(struct imsg *m, void *ctx)
 	const struct msg_bpf_sampled *sampled = msg_get_BPF_SAMPLED(m);
 	struct agent *agent = ctx;
 	struct artifact *a = fleet_find(&agent->fleet, m->id);
+	struct moment now = moment_now();
 
-	if (a != NULL)
-		fleet_sampled(&agent->fleet, a, sampled, moment_now());
+	if (sampled->round > agent->sample_round || sampled->boot_ns < 0 ||
+	    sampled->boot_ns > now.boot_ns + NSEC_PER_SEC)
+		return -EINVAL;
+	if (a == NULL)
+		return 0;
+	/* Each is an event: one for each time that it was asked. */
+	if (sampled->round <= a->sampled_round)
+		return -EINVAL;
+	a->sampled_round = sampled->round;
+	fleet_sampled(&agent->fleet, a, sampled, now);
 	return 0;
 }
 
@@ -343,6 +356,7 @@ died(struct agent *agent, const char *how)
 	struct artifact *a;
 
 	filters_lost(agent);
+	agent->links_asked = 0;
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry)
 		if (a->status == STATUS_LOADING && a->working) {
 			give_back_links(agent, a);

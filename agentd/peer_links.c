@@ -48,6 +48,7 @@ ask(struct agent *agent, const struct artifact *a, struct custody_link *link)
 		return; /* links_resume() */
 	memcpy(msg.interface, link->interface, sizeof(msg.interface));
 	link->state = LINK_ASKED;
+	agent->links_asked++;
 	if (msg_send_LINK_ATTACH(ch, a->handle, &msg) < 0)
 		proc_kill(agent, PROC_BPF, "does not read its channel");
 }
@@ -223,6 +224,10 @@ links_handle_attached(struct imsg *m, void *ctx)
 	    (msg->filter.handle != 0 && !tc_filter_is_sound(&msg->filter)) ||
 	    !str_is_terminated(msg->error, sizeof(msg->error)))
 		return -EINVAL;
+	/* One answer a question: each may be long to close, or to undo. */
+	if (agent->links_asked == 0)
+		return -EPROTO;
+	agent->links_asked--;
 	if (a != NULL && is_followed(a))
 		link = custody_find_link(a->custody, msg->attach, msg->ifindex);
 	if (link == NULL || link->state != LINK_ASKED) {

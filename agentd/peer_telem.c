@@ -15,21 +15,31 @@
 /* Less than what telemd leaves out without a spool (its UNKEPT_SEQS). */
 #define EVENT_SEQ_STRIDE 4096
 
+/* No host gets there; and from there on is room for as many again. */
+#define EVENT_SEQ_LIKELY (AEGIS_COUNT_MAX / 2)
+
 static int
 handle_accepted(struct imsg *m, void *ctx)
 {
 	const struct msg_event_accepted *accepted = msg_get_EVENT_ACCEPTED(m);
 	struct agent *agent = ctx;
 
-	if (accepted->next_seq > agent->state.next_event_seq)
+	/*
+	 * What a telemd that was taken over says must not leave the next one
+	 * without numbers.
+	 */
+	if (accepted->next_seq > agent->state.next_event_seq &&
+	    accepted->next_seq <= EVENT_SEQ_LIKELY)
 		agent->state.next_event_seq = accepted->next_seq;
 	/*
 	 * telemd keeps the number with its spool; ours is for when that is
 	 * lost, or there is none and the number runs far ahead.  Not worth two
-	 * fsync(2) for each sample of each program.
+	 * fsync(2) for each sample of each program, nor for each message of a
+	 * telemd that wants to keep the disk busy.
 	 */
 	if (agent->state.next_event_seq >=
-	    agent->saved_event_seq + EVENT_SEQ_STRIDE)
+		agent->saved_event_seq + EVENT_SEQ_STRIDE &&
+	    clock_boot_ns() >= agent->saved_boot_ns + NSEC_PER_SEC)
 		agent->state_dirty = true;
 	if (events_accepted(agent->events, m->id) < 0)
 		return -EINVAL;
@@ -58,10 +68,13 @@ handle_signal(struct imsg *m, void *ctx)
 	if (r < 0)
 		(void)snprintf(reply.error, sizeof(reply.error), "%s: %s",
 		    signal->artifact_id, fleet_refusal(r));
-	log_line(r == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, signal->artifact_id,
-	    r == 0 ? NULL : reply.error,
-	    "orchestrator asked for a rollback%s%s",
-	    signal->reason[0] != '\0' ? ": " : "", signal->reason);
+	/* What comes of nothing may be said without end. */
+	if (r == 0 ||
+	    worker_log_admit(&agent->workers[PROC_TELEM].log, clock_boot_ns()))
+		log_line(r == 0 ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+		    signal->artifact_id, r == 0 ? NULL : reply.error,
+		    "orchestrator asked for a rollback%s%s",
+		    signal->reason[0] != '\0' ? ": " : "", signal->reason);
 	return msg_send_SIGNAL_REPLY(
 	    proc_channel(agent, PROC_TELEM), m->id, &reply);
 }
@@ -73,7 +86,7 @@ handle_state(struct imsg *m, void *ctx)
 	struct agent *agent = ctx;
 	const struct msg_telem_state *seen = &agent->observed.telem.shown;
 
-	if (!MSG_TEXT_OK(state->error))
+	if (!MSG_TEXT_OK(state->error) || !telem_totals_is_sound(state))
 		return -EINVAL;
 	if (state->connected != seen->connected ||
 	    state->spool_full != seen->spool_full)

@@ -8,6 +8,7 @@
 
 #include "agentd/agent.h"
 #include "agentd/backoff.h"
+#include "agentd/fdkind.h"
 #include "agentd/spawn.h"
 #include "common/log.h"
 
@@ -107,7 +108,9 @@ handle_message(struct imsg *m, void *ctx)
 		handler = peers[w->role]->handlers[m->type];
 		if (handler == NULL || w->state != WORKER_READY)
 			return -EPROTO;
-		r = handler(m, w->agent);
+		r = fdkind_check(m);
+		if (r == 0)
+			r = handler(m, w->agent);
 	}
 	agent_act(w->agent);
 	return r;

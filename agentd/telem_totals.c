@@ -1,6 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 #include "agentd/telem_totals.h"
 
+bool
+telem_totals_is_sound(const struct msg_telem_state *state)
+{
+	uint64_t most = state->reconnects | state->bad_signals |
+	    state->violations_suppressed | state->spooled_bytes |
+	    state->spooled_events;
+	int i;
+
+	for (i = 0; i < EVENT_TYPE_MAX; i++)
+		most |= state->sent[i] | state->dropped[i];
+	return state->connected <= 1 && state->spool_full <= 1 &&
+	    most < AEGIS_COUNT_MAX;
+}
+
 void
 telem_totals_update(struct telem_totals *t, const struct msg_telem_state *state,
     bool dropped_kept)

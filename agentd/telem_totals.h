@@ -15,6 +15,9 @@ struct telem_totals {
 	struct msg_telem_state shown; /* these, and the one that lives */
 };
 
+/* Can it have counted that?  Sums of what is sound do not overflow. */
+bool telem_totals_is_sound(const struct msg_telem_state *state);
+
 /*
  * The living telemd's last word, STATE, becomes T->shown.  DROPPED_KEPT: it
  * has a spool directory, and there the counts of dropped events outlive it.

@@ -23,6 +23,16 @@ worker_log_tell(struct worker_log *wl, enum proc_role role)
 	wl->left_out = 0;
 }
 
+bool
+worker_log_admit(struct worker_log *wl, int64_t now_ns)
+{
+	ratelimit_refill(&wl->limit, now_ns);
+	if (ratelimit_take(&wl->limit))
+		return true;
+	wl->left_out++;
+	return false;
+}
+
 int
 worker_log_write(struct worker_log *wl, enum proc_role role,
     const struct msg_worker_log *line, int64_t now_ns)
@@ -30,12 +40,8 @@ worker_log_write(struct worker_log *wl, enum proc_role role,
 	if (line->level >= LOG_LEVEL_MAX || !MSG_TEXT_OK(line->text) ||
 	    !MSG_TEXT_OK(line->artifact_id) || !MSG_TEXT_OK(line->error))
 		return -EINVAL;
-	ratelimit_refill(&wl->limit, now_ns);
-	if (!ratelimit_take(&wl->limit)) {
-		wl->left_out++;
-		return 0;
-	}
-	log_write_for(proc_name(role), (enum log_level)line->level,
-	    line->artifact_id, line->error, line->text);
+	if (worker_log_admit(wl, now_ns))
+		log_write_for(proc_name(role), (enum log_level)line->level,
+		    line->artifact_id, line->error, line->text);
 	return 0;
 }

@@ -25,6 +25,9 @@ void worker_log_init(struct worker_log *wl, int64_t now_ns);
 int worker_log_write(struct worker_log *wl, enum proc_role role,
     const struct msg_worker_log *line, int64_t now_ns) _must_check_;
 
+/* May one more line be written?  Else it counts as left out. */
+bool worker_log_admit(struct worker_log *wl, int64_t now_ns);
+
 /* Tell how many were left out, if any. */
 void worker_log_tell(struct worker_log *wl, enum proc_role role);
 

@@ -20,6 +20,9 @@
 #define AEGIS_SHA256_SIZE    32
 #define AEGIS_NATS_URLS      8 /* servers in AGENT_NATS_URL */
 
+/* Events, numbered or counted: as far as JSON's numbers are exact. */
+#define AEGIS_COUNT_MAX (UINT64_C(1) << 53)
+
 /* CONTRACT 2. */
 #define AEGIS_LIST_MAX       (8u << 20) /* registry list, JSON bytes */
 #define AEGIS_LIST_ENTRIES   4096

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/crc32c.h"
+#include "common/limits.h"
 
 static const char magic[SEGMENT_HEADER] = "aegis spool 1\n";
 
@@ -111,8 +112,8 @@ scan_records(struct segment *s, const char *bytes, size_t len, size_t *end)
 	int rc;
 
 	while ((r = segment_check_record(bytes + off, len - off)) != NULL) {
-		/* Numbers only ever grow. */
-		if (r->seq <= last)
+		/* Numbers only ever grow, and none gets so far. */
+		if (r->seq <= last || r->seq > AEGIS_COUNT_MAX)
 			break;
 		last = r->seq;
 		m = (struct mark){ .last_seq = r->seq,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/crc32c.h"
+#include "common/limits.h"
 #include "common/strnum.h"
 
 static const char magic[8] = "AEGSEQ1";
@@ -71,6 +72,21 @@ seqstate_boot_id(uint8_t out[16])
 		memset(out, 0, 16);
 }
 
+/*
+ * A telemd that was taken over may have written it: no number or count that
+ * leaves no room for those to come.
+ */
+static bool
+is_likely(const struct seqstate_record *r)
+{
+	size_t i;
+
+	for (i = 0; i < nitems(r->dropped); i++)
+		if (r->dropped[i] > AEGIS_COUNT_MAX / 2)
+			return false;
+	return r->next_seq <= AEGIS_COUNT_MAX && r->confirmed <= r->next_seq;
+}
+
 int
 seqstate_open(struct seqstate *st, int dir, bool *found)
 {
@@ -85,7 +101,7 @@ seqstate_open(struct seqstate *st, int dir, bool *found)
 	if (n == -1)
 		return -errno;
 	*found = n == sizeof(r) && memcmp(r.magic, magic, 8) == 0 &&
-	    r.crc == record_crc(&r);
+	    r.crc == record_crc(&r) && is_likely(&r);
 	if (*found)
 		st->r = r;
 	return 0;

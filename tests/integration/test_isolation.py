@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Code of an attacker's choosing in the place of a worker: fetchd (both
-instances), verifyd, telemd, apid.  It starts as they do, with the same row of
+instances), verifyd, bpfd, telemd, apid.  It starts as they do, with the same row of
 the sandbox table, and then tries what it should not be able to do.  The real
 agentd is on the other side; traitor.c has the orders that it takes."""
 
@@ -15,7 +15,7 @@ import pytest
 from aegis import kernel, net, wait
 from aegis.vault import Vault
 
-PROGRAMS = ("fetchd", "verifyd", "apid", "telemd")
+PROGRAMS = ("fetchd", "verifyd", "bpfd", "apid", "telemd")
 VAULT_TOKEN = "the-token-of-vault-and-no-other"
 REGISTRY_TOKEN = "the-token-of-the-registry-alone"
 
@@ -29,7 +29,6 @@ class Stage:
         installed = os.path.join(prefix, "libexec", "aegisflux")
         traitor = os.path.join(build_dir, "tests/integration/traitor")
         shutil.copytree(installed, os.path.join(self.directory, "real"))
-        shutil.copy(os.path.join(installed, "bpfd"), self.directory)
         for program in PROGRAMS:
             shutil.copy(traitor, os.path.join(self.directory, program))
         os.chmod(self.directory, 0o755)
@@ -130,8 +129,8 @@ def obey(agent, stage, role, orders):
     return outcomes
 
 
-@pytest.mark.parametrize("role", ["registry", "vault", "verifyd", "apid",
-                                  "telemd"])
+@pytest.mark.parametrize("role", ["registry", "vault", "verifyd", "bpfd",
+                                  "apid", "telemd"])
 def test_a_worker_taken_over_gets_nowhere(agent, stage, role, work_dir):
     other = {"registry": "vault"}.get(role, "registry")
     pid = agent.workers()[other]
@@ -159,7 +158,7 @@ def test_a_worker_taken_over_gets_nowhere(agent, stage, role, work_dir):
     fatal = {order for order, how in outcomes.items() if how == "SIGSYS"}
     assert {"exec /usr/bin/true", f"fastopen {port}", f"ptrace {pid}",
             f"readv {pid}"} <= fatal
-    if role == "verifyd":
+    if role in ("verifyd", "bpfd"):
         assert f"connect {port}" in fatal
     assert agent.workers()[other] == pid
     # agentd says what it was, in the log, as a counter and as a reason.
@@ -264,6 +263,8 @@ SENDS = {
     # VERIFY_INSPECT and what it answers are between aegisctl and its own.
     "verifyd": ("FETCH_LIST", "LOAD_PROG", "VAULT_KEYS", "VERIFY_KEYS",
                 "VERIFY_INSPECT"),
+    # It attaches, but who else may be asked for anything is agentd's to say.
+    "bpfd": ("VERIFY_PLAN", "FETCH_LIST", "SIGNAL_ROLLBACK", "SPAWN_STARTED"),
     "apid": ("CTL_REQUEST", "SIGNAL_ROLLBACK", "API_SNAPSHOT"),
     "telemd": ("FETCH_LIST", "LOAD_DONE", "API_STATE", "SPAWN_STARTED"),
 }
@@ -282,6 +283,22 @@ def test_descriptors_that_are_none(agent, stage, role, message):
     breaches(agent, stage, role,
              [(f"with {kind} {message}", "bad value") for kind in
               ("pipe", "directory", "unsealed", "half", "nonsense")])
+
+
+def test_programs_that_are_none(agent, stage, signed, tree):
+    """bpfd can load what it likes, but what it hands over is of the kind that
+    it says; what agentd holds it keeps."""
+    artifact = signed()
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    held = agent.held()
+    breaches(agent, stage, "bpfd",
+             [("with pipe LOAD_PROG", "bad value"),
+              ("with nonsense LOAD_MAP", "bad value"),
+              ("with directory LOAD_LINK", "bad value"),
+              ("with unsealed INTERFACES", "bad value")])
+    assert agent.held() == held
+    agent.wait_running(artifact)
 
 
 def test_artifacts_that_may_change(agent, stage, signed, tree):

@@ -415,6 +415,8 @@ find_role(const char *file, const char *arg)
 								: PROC_REGISTRY;
 	if (strcmp(file, "verifyd") == 0)
 		return PROC_VERIFY;
+	if (strcmp(file, "bpfd") == 0)
+		return PROC_BPF;
 	return strcmp(file, "apid") == 0 ? PROC_API : PROC_TELEM;
 }
 

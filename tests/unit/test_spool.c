@@ -382,6 +382,53 @@ START_TEST (test_sequence_record) {
 }
 END_TEST
 
+/* Numbers that no honest telemd has written hold nobody up. */
+START_TEST (test_numbers_of_a_telemd_taken_over) {
+	uint64_t dropped_most[EVENT_TYPE_MAX] = { AEGIS_COUNT_MAX };
+	static const uint8_t boot[16] = { 1 };
+	int dir = new_directory();
+	struct seqstate st;
+	struct spool sp;
+	bool found;
+	size_t i;
+	const struct {
+		uint64_t next_seq, confirmed;
+		const uint64_t *dropped;
+	} bad[] = {
+		{ UINT64_MAX, 0, NULL },
+		{ AEGIS_COUNT_MAX + 1, 0, NULL },
+		{ 100, 101, NULL },
+		{ 100, UINT64_MAX, NULL },
+		{ 100, 50, dropped_most },
+	};
+
+	for (i = 0; i < nitems(bad); i++) {
+		seqstate_init(&st);
+		ck_assert_int_eq(unlinkat(dir, "sequence", 0), i == 0 ? -1 : 0);
+		ck_assert_int_eq(seqstate_open(&st, dir, &found), 0);
+		ck_assert_int_eq(seqstate_store(&st, bad[i].next_seq,
+				     bad[i].confirmed, bad[i].dropped),
+		    0);
+		seqstate_close(&st, true);
+		seqstate_init(&st);
+		ck_assert_int_eq(seqstate_open(&st, dir, &found), 0);
+		ck_assert_msg(!found, "number %zu", i);
+		seqstate_close(&st, false);
+	}
+	open_spool(&sp, dir, MAX_BYTES, 0);
+	ck_assert_int_eq(append(&sp, EVENT_PROGRAM_LOADED, 7, 1, 60), 0);
+	ck_assert_int_eq(
+	    append(&sp, EVENT_PROGRAM_LOADED, UINT64_MAX, 1, 60), 0);
+	spool_close(&sp);
+	open_spool(&sp, dir, MAX_BYTES, 0);
+	ck_assert_uint_eq(sp.last_seq, 7);
+	ck_assert_uint_eq(
+	    seqstate_decide(NULL, boot, sp.last_seq, 5).next_seq, 8);
+	spool_close(&sp);
+	remove_directory(dir);
+}
+END_TEST
+
 START_TEST (test_where_to_begin) {
 	static const uint8_t boot[16] = { 1 }, other[16] = { 2 };
 	struct seqstate_record r = { .next_seq = 100, .confirmed = 90 };
@@ -419,4 +466,5 @@ END_TEST
 
 UNIT_MAIN("spool", test_order_confirm_and_reopen, test_torn_tail, test_rot,
     test_strange_files, test_bound, test_disk_full, test_none,
-    test_sequence_record, test_where_to_begin)
+    test_sequence_record, test_numbers_of_a_telemd_taken_over,
+    test_where_to_begin)

@@ -40,6 +40,32 @@ START_TEST (a_new_telemd_goes_on_where_the_last_one_ended) {
 }
 END_TEST
 
+/* What no telemd has counted would make the sum begin anew. */
+START_TEST (counts_that_nobody_counted) {
+	struct msg_telem_state s = { .connected = 1, .reconnects = 1 };
+	uint64_t *const fields[] = { &s.sent[0], &s.sent[EVENT_TYPE_MAX - 1],
+		&s.dropped[0], &s.dropped[EVENT_TYPE_MAX - 1], &s.spooled_bytes,
+		&s.spooled_events, &s.reconnects, &s.bad_signals,
+		&s.violations_suppressed };
+	size_t i;
+
+	ck_assert(telem_totals_is_sound(&s));
+	for (i = 0; i < nitems(fields); i++) {
+		*fields[i] = AEGIS_COUNT_MAX;
+		ck_assert(!telem_totals_is_sound(&s));
+		*fields[i] = UINT64_MAX;
+		ck_assert(!telem_totals_is_sound(&s));
+		*fields[i] = AEGIS_COUNT_MAX - 1;
+		ck_assert(telem_totals_is_sound(&s));
+	}
+	s.connected = 2;
+	ck_assert(!telem_totals_is_sound(&s));
+	s.connected = 0;
+	s.spool_full = UINT32_MAX;
+	ck_assert(!telem_totals_is_sound(&s));
+}
+END_TEST
+
 /* With a spool telemd itself keeps what was dropped; without, nobody does. */
 START_TEST (dropped_events_are_counted_once) {
 	struct telem_totals kept = { 0 }, unkept = { 0 };
@@ -64,4 +90,4 @@ START_TEST (dropped_events_are_counted_once) {
 END_TEST
 
 UNIT_MAIN("telem_totals", a_new_telemd_goes_on_where_the_last_one_ended,
-    dropped_events_are_counted_once)
+    counts_that_nobody_counted, dropped_events_are_counted_once)
