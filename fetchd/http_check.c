@@ -98,10 +98,19 @@ take_field(struct http_check *c, const char *name, const char *value)
 	return 0;
 }
 
+static bool
+field_matters(const char *name)
+{
+	return strcasecmp(name, "Content-Length") == 0 ||
+	    strcasecmp(name, "Content-Encoding") == 0 ||
+	    strcasecmp(name, "Transfer-Encoding") == 0;
+}
+
 int
 http_check_header(struct http_check *c, const char *line, size_t len)
 {
 	char copy[256], *colon, *value;
+	size_t n;
 
 	if (c->fault != 0)
 		return c->fault;
@@ -111,19 +120,21 @@ http_check_header(struct http_check *c, const char *line, size_t len)
 		    "headers of more than %d bytes", HTTP_HEADERS_MAX);
 	while (len > 0 && strchr("\r\n \t", line[len - 1]) != NULL)
 		len--;
-	/* Longer ones are none of those that matter here. */
-	if (len == 0 || len >= sizeof(copy))
-		return 0;
-	memcpy(copy, line, len);
-	copy[len] = '\0';
-	if (strlen(copy) != len)
+	if (memchr(line, '\0', len) != NULL)
 		return http_check_fail(c, -EPROTO, "NUL in a header");
+	n = len < sizeof(copy) ? len : sizeof(copy) - 1;
+	memcpy(copy, line, n);
+	copy[n] = '\0';
 	if (!c->in_body && strncmp(copy, "HTTP/", 5) == 0)
 		return take_status(c, copy);
 	colon = strchr(copy, ':');
 	if (colon == NULL)
 		return 0;
 	*colon = '\0';
+	/* libcurl reads to the end what is cut here, behind blanks too. */
+	if (n < len && field_matters(copy))
+		return http_check_fail(
+		    c, -EPROTO, "%s in a line of %zu bytes", copy, len);
 	value = colon + 1 + strspn(colon + 1, " \t");
 	return take_field(c, copy, value);
 }

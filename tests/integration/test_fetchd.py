@@ -428,6 +428,10 @@ HOSTILE = {
     "transfer gzip": (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, "
                           b"chunked\r\n\r\n0\r\n\r\n"), TRANSIENT,
                       "Transfer-Encoding"),
+    "transfer gzip behind blanks": (
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding:" + b" " * 300 +
+            b"gzip, chunked\r\n\r\n0\r\n\r\n"), TRANSIENT,
+        "Transfer-Encoding in a line of"),
     "endless headers": (headers_for_ever, TRANSIENT,
                         "headers of more than 65536 bytes"),
     "one huge header": (answer(headers=[("X", "y" * 200000)]), TRANSIENT,

@@ -99,7 +99,13 @@ START_TEST (test_lengths) {
 END_TEST
 
 START_TEST (test_headers) {
+	static const char *const hidden[][2] = {
+		{ "Content-Length", "1" },
+		{ "Content-Encoding", "gzip" },
+		{ "Transfer-Encoding", "gzip, chunked" },
+	};
 	char text[2000];
+	size_t i;
 	int n;
 
 	begin(0, "HTTP/1.1 200 OK\r\n");
@@ -108,6 +114,20 @@ START_TEST (test_headers) {
 	ck_assert_int_eq(line("Transfer-Encoding: gzip, chunked\r\n"), -EPROTO);
 	begin(0, "HTTP/1.1 200 OK\r\n");
 	ck_assert_int_eq(http_check_header(&c, "X: a\0b\r\n", 8), -EPROTO);
+	/* What matters is not to be hidden behind blanks. */
+	for (i = 0; i < nitems(hidden); i++) {
+		begin(0, "HTTP/1.1 200 OK\r\n");
+		(void)snprintf(text, sizeof(text), "%s:%300s%s\r\n",
+		    hidden[i][0], "", hidden[i][1]);
+		ck_assert_int_eq(line(text), -EPROTO);
+		ck_assert_ptr_nonnull(strstr(c.text, hidden[i][0]));
+	}
+	begin(0, "HTTP/1.1 200 OK\r\n");
+	(void)snprintf(text, sizeof(text), "X-Else:%300s1\r\n", "");
+	ck_assert_int_eq(line(text), 0);
+	(void)snprintf(text, sizeof(text), "HTTP/1.1 404 %0300d\r\n", 0);
+	ck_assert_int_eq(line(text), 0);
+	ck_assert_uint_eq(c.status, 404);
 	begin(0, "HTTP/1.1 200 OK\r\n");
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
