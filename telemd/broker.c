@@ -5,6 +5,7 @@
 #include "telemd/creds.h"
 #include "telemd/retry.h"
 #include "telemd/sigcheck.h"
+#include "telemd/signal.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define RECONNECT_WAIT_MS  500
@@ -127,7 +128,6 @@ handle_signal(
 		    SIGCHECK_SIGNATURE_HEADER);
 		str_copy_cut(
 		    s->subject, sizeof(s->subject), natsMsg_GetSubject(msg));
-		s->action = natsMsg_GetSubject(msg)[0] == 'a';
 		if (reply != NULL &&
 		    str_copy(s->reply, sizeof(s->reply), reply) < 0)
 			s->reply[0] = '\0';
@@ -242,12 +242,12 @@ subscribe(struct broker *b)
 	natsStatus s;
 
 	(void)snprintf(
-	    subject, sizeof(subject), "orchestrator.rollback.%s", b->host_id);
+	    subject, sizeof(subject), SIGNAL_TO_HOST "%s", b->host_id);
 	s = natsConnection_Subscribe(
 	    &b->subs[0], b->nc, subject, handle_signal, b);
 	if (s == NATS_OK)
-		s = natsConnection_Subscribe(&b->subs[1], b->nc,
-		    "actions.rollback.ebpf", handle_signal, b);
+		s = natsConnection_Subscribe(
+		    &b->subs[1], b->nc, SIGNAL_TO_ALL, handle_signal, b);
 	return s;
 }
 

@@ -50,7 +50,6 @@ struct note {
 /* A message on one of the subjects that telemd listens to. */
 struct signal_message {
 	STAILQ_ENTRY(signal_message) entry;
-	bool action; /* actions.rollback.ebpf, not orchestrator.rollback.* */
 	size_t len;
 	char reply[PIPELINE_SUBJECT_LEN]; /* "" where none */
 	char subject[PIPELINE_SUBJECT_LEN];

@@ -6,6 +6,17 @@
 
 #define MAX_DEPTH 8
 
+bool
+signal_is_ours(const char *subject, const char *host_id, bool *to_all)
+{
+	const size_t len = strlen(SIGNAL_TO_HOST);
+
+	*to_all = strcmp(subject, SIGNAL_TO_ALL) == 0;
+	return *to_all ||
+	    (strncmp(subject, SIGNAL_TO_HOST, len) == 0 &&
+		strcmp(subject + len, host_id) == 0);
+}
+
 static json_object *
 parse_object(const char *json, size_t len, const char **why)
 {

@@ -5,10 +5,24 @@
 #ifndef TELEMD_SIGNAL_H
 #define TELEMD_SIGNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/cleanup.h"
 #include "common/msg.h"
+
+/* The orchestrator's own publication, to all hosts; and, a host's id behind
+ * it, what is for that host alone. */
+#define SIGNAL_TO_ALL  "actions.rollback.ebpf"
+#define SIGNAL_TO_HOST "orchestrator.rollback."
+
+/*
+ * True if SUBJECT is one that this host listens to; *TO_ALL says which.  The
+ * broker names a subject with each message, whatever was subscribed to: one
+ * that is another host's is no word to us, even with a signature that holds.
+ */
+bool signal_is_ours(
+    const char *subject, const char *host_id, bool *to_all) _must_check_;
 
 enum signal_verdict {
 	SIGNAL_FOR_US = 0,

@@ -60,9 +60,14 @@ forward(struct telemd *t, const struct signal_message *s)
 	struct pending_signal *pending;
 	enum signal_verdict verdict;
 	const char *why = NULL;
+	bool to_all;
 	int r;
 
-	verdict = s->action
+	if (!signal_is_ours(s->subject, t->worker.host_id, &to_all)) {
+		refuse(t, s, "its subject is another host's");
+		return;
+	}
+	verdict = to_all
 	    ? signal_parse_action(s->data, s->len, t->worker.host_id, &m, &why)
 	    : signal_parse_rollback(s->data, s->len, &m, &why);
 	if (verdict == SIGNAL_NOT_FOR_US)

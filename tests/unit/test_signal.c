@@ -77,6 +77,26 @@ START_TEST (test_long_reason_is_cut) {
 }
 END_TEST
 
+/* Signed for another host and brought here, it would hold. */
+START_TEST (test_subject) {
+	static const char *const others[] = { "orchestrator.rollback.host-2",
+		"orchestrator.rollback.host-11", "orchestrator.rollback.host-",
+		"orchestrator.rollback.", "actions.rollback.ebpf.host-1",
+		"actions.rollback", "a", "host-1", "" };
+	bool to_all;
+	size_t i;
+
+	ck_assert(
+	    signal_is_ours("orchestrator.rollback.host-1", "host-1", &to_all));
+	ck_assert(!to_all);
+	ck_assert(signal_is_ours("actions.rollback.ebpf", "host-1", &to_all));
+	ck_assert(to_all);
+	for (i = 0; i < nitems(others); i++)
+		ck_assert_msg(!signal_is_ours(others[i], "host-1", &to_all),
+		    "taken: %s", others[i]);
+}
+END_TEST
+
 START_TEST (test_action) {
 	ck_assert_int_eq(
 	    action("{\"request_id\":\"q\",\"action\":\"rollback\","
@@ -145,4 +165,4 @@ START_TEST (test_public_key) {
 END_TEST
 
 UNIT_MAIN("signal", test_rollback, test_malformed, test_long_reason_is_cut,
-    test_action, test_creds, test_public_key)
+    test_subject, test_action, test_creds, test_public_key)
