@@ -125,6 +125,13 @@ lower_limit(__rlimit_resource_t which, uint64_t value)
 	return setrlimit(which, &limit) == -1 ? -errno : 0;
 }
 
+int
+sandbox_limit_data(uint64_t bytes)
+{
+	/* ASan's shadow counts as data. */
+	return AEGIS_SANITIZED ? 0 : lower_limit(RLIMIT_DATA, bytes);
+}
+
 static int
 apply_limits(const struct sandbox_row *row)
 {

@@ -39,6 +39,12 @@ struct sandbox_grants {
 	unsigned int bind_count;
 };
 
+/*
+ * Lower RLIMIT_DATA of this process to BYTES, where what it needs depends on
+ * the configuration: beside the row's limits.
+ */
+int sandbox_limit_data(uint64_t bytes) _must_check_;
+
 /* 0, or -ENOSPC when the table is full (a bug of the caller). */
 int sandbox_grant_dir(
     struct sandbox_grants *g, int fd, bool writable) _must_check_;

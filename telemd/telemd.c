@@ -15,6 +15,15 @@
 #define STATE_PERIOD_SEC 2
 
 /*
+ * What a broker says is read by nats.c, which takes a line or a message of
+ * any length: this bounds it, and it loses its connection.  Stacks of a dozen
+ * threads, the signals that wait in nats.c (64 MiB a subject) and what we
+ * hold ourselves are less than half of it.  Besides, a mark for each event in
+ * the spool.
+ */
+#define DATA_MAX(spool_max) ((UINT64_C(512) << 20) + (spool_max) / 16)
+
+/*
  * Batches come and go a hundred times a second: what they used stays with the
  * process, else every page of the next one is a fault.
  */
@@ -163,7 +172,9 @@ telemd_start(struct worker *w)
 		return -EINVAL;
 	}
 	signals_init(t);
-	r = events_open_spool(t);
+	r = sandbox_limit_data(DATA_MAX(t->spool_max_bytes));
+	if (r == 0)
+		r = events_open_spool(t);
 	if (r == 0 && t->spool_dir != -1)
 		r = sandbox_grant_dir(&w->grants, t->spool_dir, true);
 	for (i = 0; r == 0 && i < t->broker.url_count; i++)
