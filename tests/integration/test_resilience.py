@@ -10,6 +10,7 @@ import time
 import pytest
 
 from aegis import kernel, wait
+from aegis.artifact import Artifact
 
 KILLED = ["registry", "verifyd", "bpfd", "apid", "telemd"]
 ROUNDS = 10
@@ -416,10 +417,72 @@ def test_orchestrator_signal_rolls_back(agent, tree, nats, client, counter):
     agent.wait_status(artifact.id, "rolled_back")
     event = client.wait_event("program_rolled_back", artifact.id)
     assert event["metadata"]["rollback_reason"] == "orchestrator_signal"
+    # What it said, without what would make another line of it.
+    assert event["metadata"]["reason"] == 'looks "bad"?'
+    [entry] = agent.get("/rollbacks")[1]["rollbacks"]
+    assert entry["metadata"]["detail"] == 'looks "bad"?'
     unloaded = client.wait_event("program_unloaded", artifact.id)
     assert unloaded["metadata"]["reason"] == "rolled_back"
     answer = client.request(subject, {"artifact_id": "no-such"})
     assert answer["status"] == "rejected" and "no-such" in answer["error"]
+
+
+def steps_of(client, artifact):
+    return [s["status"] for s in client.on("agent.rollback.status")
+            if s["artifact_id"] == artifact.id]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_verifier_failure_is_a_rollback_where_that_is_wanted(
+        make_agent, tree, nats, client, counter, key, objects, cgroup, wanted):
+    """And the version that it was to replace goes on untouched, either way."""
+    agent = make_agent(tree.url, nats.url, rollback_verifier_failure=
+                       "true" if wanted else "false").start()
+    old = counter()
+    tree.publish(old)
+    agent.wait_running(old)
+    links = agent.held()["link"]
+    new = Artifact(key, old.name, objects["reject"],
+                   [{"program": "it_reject", "cgroup": cgroup.path}],
+                   version="1.1.0")
+    tree.publish(new)
+    agent.wait_status(new.id, "rolled_back" if wanted else "failed")
+    error = client.wait_event("program_error", new.id)
+    assert error["data"]["verifier_msg"]
+    rollbacks = agent.get("/rollbacks")[1]["rollbacks"]
+    if wanted:
+        event = client.wait_event("program_rolled_back", new.id)
+        for cause in (event["metadata"]["rollback_reason"],
+                      event["metadata"]["threshold"],
+                      rollbacks[0]["reason"], rollbacks[0]["threshold"]):
+            assert cause == "verifier_failure"
+        wait.until(lambda: steps_of(client, new) == [
+            "initiated", "in_progress", "completed"], "three steps")
+    else:
+        assert rollbacks == [] and not steps_of(client, new)
+    # Two polls without it have passed by then, and more.
+    wait.never(lambda: agent.held()["link"] != links, "it was let go", 3)
+    assert agent.status_of(old.id) == "running"
+
+
+def test_signed_limits_tighten(agent, tree, client, counter, cgroup):
+    """An artifact's own limit is the lower one, and cannot be a higher one."""
+    tight = counter(name="it_tight", parameters={"violations_each": 1},
+                    metadata={"rollback": {"max_violations": 2}})
+    loose = counter(name="it_loose", parameters={"violations_each": 30},
+                    metadata={"rollback": {"max_violations": 1000000}})
+    tree.publish(tight, loose)
+    agent.wait_running(tight, loose)
+    cgroup.ping(3)
+    agent.wait_status(tight.id, "rolled_back")
+    assert agent.status_of(loose.id) == "running"
+    event = client.wait_event("program_rolled_back", tight.id)
+    assert (event["metadata"]["value"], event["metadata"]["limit"]) == (3, 2)
+    cgroup.ping(1)  # the agent's is 100
+    agent.wait_status(loose.id, "rolled_back")
+    event = client.wait_event("program_rolled_back", loose.id)
+    assert (event["metadata"]["value"], event["metadata"]["limit"]) == (
+        120, 100)
 
 
 SIGNALS = {
