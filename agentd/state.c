@@ -130,15 +130,42 @@ state_artifact_find(
 							  : NULL;
 }
 
+/*
+ * How dear a record is: first goes what never ran, which any registry can
+ * list without end, last what was taken out for good.
+ */
+static unsigned int
+worth(const struct state_artifact *a)
+{
+	if (a->first_loaded_wall_ns == 0)
+		return 0;
+	return a->tombstone == STATUS_ROLLED_BACK ||
+		a->tombstone == STATUS_EXPIRED
+	    ? 2
+	    : 1;
+}
+
+static bool
+goes_before(const struct state_artifact *a, const struct state_artifact *b)
+{
+	return worth(a) != worth(b)
+	    ? worth(a) < worth(b)
+	    : a->last_seen_wall_ns < b->last_seen_wall_ns;
+}
+
 static void
 prune_artifact(struct state *s)
 {
 	size_t i, oldest = 0;
 
 	for (i = 1; i < s->artifact_count; i++)
-		if (s->artifacts[i]->last_seen_wall_ns <
-		    s->artifacts[oldest]->last_seen_wall_ns)
+		if (goes_before(s->artifacts[i], s->artifacts[oldest]))
 			oldest = i;
+	if (worth(s->artifacts[oldest]) > 0)
+		log_line(LOG_LEVEL_WARN, s->artifacts[oldest]->artifact_id,
+		    NULL,
+		    "the state is full: that it ran is forgotten, and how it "
+		    "ended");
 	free(s->artifacts[oldest]);
 	array_close(&s->artifacts, s->artifact_count--, oldest);
 }

@@ -101,7 +101,8 @@ struct state_artifact *state_artifact_find(
 /*
  * The record, made if there is none; NAME and VERSION are set, all else is
  * left.  When the state is full, the one that was seen longest ago makes
- * room.  NULL, logged: no memory, or a string that does not fit.
+ * room: of those that never ran, if there are any, of those that ended by TTL
+ * or rollback last.  NULL, logged: no memory, or a string that does not fit.
  */
 struct state_artifact *state_artifact_put(struct state *s,
     const char *artifact_id, const uint8_t *sha256, const char *name,

@@ -264,6 +264,51 @@ START_TEST (the_longest_unseen_makes_room) {
 }
 END_TEST
 
+/* A registry lists what it likes; it cannot list away what has ended. */
+START_TEST (what_never_ran_makes_room_first) {
+	static const struct {
+		const char *id;
+		uint32_t tombstone;
+	} ran[] = { { "back", STATUS_ROLLED_BACK }, { "gone", STATUS_EXPIRED },
+		{ "runs", 0 } };
+	struct state_artifact *a;
+	struct state s;
+	char id[16];
+	size_t i;
+
+	state_init(&s);
+	for (i = 0; i < nitems(ran); i++) {
+		a = state_artifact_put(&s, ran[i].id, sum(0), "n", "1");
+		a->first_loaded_wall_ns = a->last_seen_wall_ns = 1;
+		a->tombstone = ran[i].tombstone;
+	}
+	for (i = 0; i < 3 * STATE_MAX_ARTIFACTS; i++) {
+		(void)snprintf(id, sizeof(id), "%zu", i);
+		a = state_artifact_put(&s, id, sum(0), "n", "1");
+		ck_assert_ptr_nonnull(a);
+		a->last_seen_wall_ns = (int64_t)i + 2;
+		a->tombstone = STATUS_FAILED;
+	}
+	ck_assert_uint_eq(s.artifact_count, STATE_MAX_ARTIFACTS);
+	for (i = 0; i < nitems(ran); i++)
+		ck_assert_ptr_nonnull(
+		    state_artifact_find(&s, ran[i].id, sum(0)));
+	/* Where all have run, those go first that did not end for good. */
+	for (i = 0; i < s.artifact_count; i++)
+		s.artifacts[i]->first_loaded_wall_ns = 1;
+	log_set_level(LOG_LEVEL_ERROR);
+	for (i = 0; i < 10; i++) {
+		(void)snprintf(id, sizeof(id), "new-%zu", i);
+		a = state_artifact_put(&s, id, sum(0), "n", "1");
+		a->first_loaded_wall_ns = a->last_seen_wall_ns = 100000;
+	}
+	ck_assert_ptr_null(state_artifact_find(&s, "runs", sum(0)));
+	ck_assert_ptr_nonnull(state_artifact_find(&s, "back", sum(0)));
+	ck_assert_ptr_nonnull(state_artifact_find(&s, "gone", sum(0)));
+	state_free(&s);
+}
+END_TEST
+
 START_TEST (ages) {
 	static const uint8_t boot[STATE_BOOT_ID_SIZE] = { 1 };
 	static const uint8_t other[STATE_BOOT_ID_SIZE] = { 2 };
@@ -429,7 +474,7 @@ END_TEST
 UNIT_MAIN("state", what_is_saved_is_loaded, damage_is_set_aside,
     links_and_directories_are_no_state, a_failed_save_leaves_the_old,
     ids_and_checksums_are_the_key, pardon_lifts_all_of_an_id,
-    the_longest_unseen_makes_room, ages, this_boot_has_an_id,
-    names_remember_the_highest, the_name_accepted_longest_ago_makes_room,
-    versions_and_names_of_any_length, sequences_only_grow,
-    the_history_is_bounded)
+    the_longest_unseen_makes_room, what_never_ran_makes_room_first, ages,
+    this_boot_has_an_id, names_remember_the_highest,
+    the_name_accepted_longest_ago_makes_room, versions_and_names_of_any_length,
+    sequences_only_grow, the_history_is_bounded)

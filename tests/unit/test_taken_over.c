@@ -353,6 +353,27 @@ START_TEST (numbers_do_not_keep_the_disk_busy) {
 }
 END_TEST
 
+/* The oldest go, and are counted; what waits costs no more memory. */
+START_TEST (events_that_nobody_accepts_are_bounded) {
+	const struct artifact *a;
+	unsigned int i;
+
+	begin_peer(PROC_TELEM);
+	a = fleet_find(&agent.fleet, loaded);
+	for (i = 0; i < 3000; i++)
+		events_problem(&agent, a, "attach", "it is not");
+	ck_assert_uint_eq(events_waiting(agent.events), 2048);
+	ck_assert_uint_eq(
+	    events_dropped(agent.events, EVENT_PROGRAM_ERROR), 3000 - 2048);
+	/* What was never given out is accepted by nobody. */
+	ck_assert_int_eq(events_accepted(agent.events, UINT64_MAX), -EINVAL);
+	ck_assert_int_eq(events_accepted(agent.events, 3001), -EINVAL);
+	ck_assert_int_eq(events_accepted(agent.events, 3000), 0);
+	ck_assert_uint_eq(events_waiting(agent.events), 0);
+	end_peer();
+}
+END_TEST
+
 START_TEST (signals_for_nothing_do_not_fill_the_log) {
 	struct msg_signal_rollback m = { .artifact_id = "unknown" };
 	const struct worker_log *log = &agent.workers[PROC_TELEM].log;
@@ -419,5 +440,6 @@ END_TEST
 UNIT_MAIN("taken_over", bpfds_extremes, telemds_extremes,
     a_sample_is_taken_once_a_round, an_answer_is_taken_once_a_question,
     filters_are_swept_once, numbers_that_are_none_are_not_kept,
-    numbers_do_not_keep_the_disk_busy, signals_for_nothing_do_not_fill_the_log,
+    numbers_do_not_keep_the_disk_busy, events_that_nobody_accepts_are_bounded,
+    signals_for_nothing_do_not_fill_the_log,
     descriptors_are_what_they_are_sent_as)
