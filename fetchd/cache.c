@@ -279,6 +279,21 @@ note_write(struct cache *c, const char *what, int r)
 	c->failing = r < 0;
 }
 
+/* Not the kernel's now, which stands still for milliseconds: by that two
+ * files that are used one after the other may be equally old. */
+static void
+touch_item(struct cache *c, struct item *item)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	char name[NAME_SIZE];
+
+	item_name(item->sha256, name);
+	item->used_ns = clock_wall_ns();
+	times[1].tv_sec = item->used_ns / NSEC_PER_SEC;
+	times[1].tv_nsec = item->used_ns % NSEC_PER_SEC;
+	(void)utimensat(c->dir, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
 void
 cache_put(struct cache *c, const uint8_t *sha256, int fd, uint64_t size)
 {
@@ -295,23 +310,13 @@ cache_put(struct cache *c, const uint8_t *sha256, int fd, uint64_t size)
 		r = write_file(c, name, NULL, 0, map.data, map.len);
 	}
 	if (r == 0)
-		r = add_item(c, sha256, map.len, clock_wall_ns());
+		r = add_item(c, sha256, map.len, 0);
+	if (r == 0)
+		touch_item(c, &c->items[c->count - 1]);
 	note_write(c, "an artifact", r);
 }
 
 /* ---- reading ---- */
-
-static void
-touch_item(struct cache *c, struct item *item)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
-		{ .tv_nsec = UTIME_NOW } };
-	char name[NAME_SIZE];
-
-	item_name(item->sha256, name);
-	item->used_ns = clock_wall_ns();
-	(void)utimensat(c->dir, name, times, AT_SYMLINK_NOFOLLOW);
-}
 
 void
 cache_touch(struct cache *c, const uint8_t *sha256)
