@@ -36,6 +36,7 @@ enum link_state {
 	LINK_WANTED,   /* bpfd is to be asked to attach it, */
 	LINK_ASKED,    /* and was */
 	LINK_LEFT,     /* not attached, and not tried again */
+	LINK_RESTORED, /* bpfd was asked to give it its own program back */
 };
 
 /*

@@ -11,6 +11,7 @@
 #include "agentd/holder.h"
 #include "agentd/peer_links.h"
 #include "agentd/peer_params.h"
+#include "agentd/peer_restore.h"
 #include "agentd/rings.h"
 #include "common/log.h"
 
@@ -204,6 +205,7 @@ give_back_links(struct agent *agent, struct artifact *a)
 		return;
 	custody_give_back(a->custody, p->custody);
 	custody_withdraw(p->custody);
+	restore_links(agent, p);
 }
 
 /* Attached to nothing where its links are lost, A cannot stay as it is. */
@@ -344,6 +346,7 @@ ready(struct agent *agent)
 		}
 	}
 	filters_tell(agent);
+	restore_all(agent);
 	links_resume(agent);
 	agent->fleet.can_load = true;
 	fleet_tick(&agent->fleet, moment_now());
@@ -377,6 +380,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_UPDATE_DONE] = peer_params_handle_done,
 	[MSG_INTERFACES] = links_handle_interfaces,
 	[MSG_LINK_ATTACHED] = links_handle_attached,
+	[MSG_LINK_RESTORED] = restore_handle_restored,
 	[MSG_FILTER_DETACHED] = filters_handle_detached,
 	[MSG_FILTER_CHECKED] = links_handle_checked,
 	[MSG_FILTERS_KEPT] = filters_handle_kept,

@@ -11,20 +11,16 @@
 #include "common/log.h"
 #include "common/memfd.h"
 
-/* Can its links be looked at, and bpfd be asked to attach it? */
-static bool
-is_followed(const struct artifact *a)
+bool
+links_are_followed(const struct artifact *a)
 {
 	return artifact_is_loaded(a) && a->custody != NULL &&
 	    a->custody->loadplan.header != NULL && a->custody->plan >= 0;
 }
 
-#define PLACE_SIZE (AEGIS_TARGET_SIZE + 64)
-
-/* "xdp on eth0" */
-static const char *
-describe(const struct custody *c, const struct custody_link *link, char *text,
-    size_t size)
+const char *
+links_describe(const struct custody *c, const struct custody_link *link,
+    char *text, size_t size)
 {
 	const struct loadplan_attach *a = &c->loadplan.attaches[link->attach];
 
@@ -59,11 +55,11 @@ static void
 let_go(struct agent *agent, const struct artifact *a, size_t i)
 {
 	struct custody_link *link = &a->custody->links[i];
-	char text[PLACE_SIZE];
+	char text[LINKS_PLACE_SIZE];
 
 	log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
 	    "%s: the interface is gone or has another name",
-	    describe(a->custody, link, text, sizeof(text)));
+	    links_describe(a->custody, link, text, sizeof(text)));
 	custody_drop_link(a->custody, link, agent->closer);
 	agent->snapshot_dirty = true;
 }
@@ -95,7 +91,7 @@ links_settle(struct agent *agent, struct artifact *a)
 	struct custody_link *link;
 	size_t i = 0;
 
-	if (!is_followed(a) || agent->interfaces.generation == 0)
+	if (!links_are_followed(a) || agent->interfaces.generation == 0)
 		return;
 	while (i < a->custody->link_count) {
 		link = &a->custody->links[i];
@@ -152,7 +148,7 @@ static void
 attached(struct agent *agent, struct artifact *a, struct custody_link *link,
     const struct msg_link_attached *msg, int fd)
 {
-	char what[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
+	char what[LINKS_PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
 
 	link->fd = fd;
 	link->link_id = msg->link_id;
@@ -161,7 +157,7 @@ attached(struct agent *agent, struct artifact *a, struct custody_link *link,
 	link->reported = false;
 	link->generation = agent->interfaces.generation;
 	agent->snapshot_dirty = true;
-	(void)describe(a->custody, link, what, sizeof(what));
+	(void)links_describe(a->custody, link, what, sizeof(what));
 	if (link->drift == NULL) {
 		log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
 		    "%s: attached", what);
@@ -179,7 +175,7 @@ static void
 not_attached(struct agent *agent, struct artifact *a, struct custody_link *link,
     const struct msg_link_attached *msg)
 {
-	char what[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 8];
+	char what[LINKS_PLACE_SIZE], text[AEGIS_TEXT_SIZE * 8];
 	const char *drift = link->drift;
 
 	if (msg->gone && link->ifindex != 0) {
@@ -187,7 +183,7 @@ not_attached(struct agent *agent, struct artifact *a, struct custody_link *link,
 		custody_drop_link(a->custody, link, agent->closer);
 		return;
 	}
-	(void)describe(a->custody, link, what, sizeof(what));
+	(void)links_describe(a->custody, link, what, sizeof(what));
 	/* Tried again with every sample: it may come back, or come free. */
 	link->state = msg->result == WORK_TRANSIENT ? LINK_WANTED : LINK_LEFT;
 	if (msg->gone) {
@@ -228,7 +224,7 @@ links_handle_attached(struct imsg *m, void *ctx)
 	if (agent->links_asked == 0)
 		return -EPROTO;
 	agent->links_asked--;
-	if (a != NULL && is_followed(a))
+	if (a != NULL && links_are_followed(a))
 		link = custody_find_link(a->custody, msg->attach, msg->ifindex);
 	if (link == NULL || link->state != LINK_ASKED) {
 		/* Not wanted any more; closing may take long. */
@@ -251,7 +247,7 @@ links_resume(struct agent *agent)
 	size_t i;
 
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
-		if (!is_followed(a))
+		if (!links_are_followed(a))
 			continue;
 		for (i = 0; i < a->custody->link_count; i++)
 			if (a->custody->links[i].state == LINK_ASKED ||
@@ -266,14 +262,14 @@ static void
 leave(struct agent *agent, struct artifact *a, struct custody_link *link,
     const char *what)
 {
-	char name[PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
+	char name[LINKS_PLACE_SIZE], text[AEGIS_TEXT_SIZE * 4];
 
 	link->state = LINK_LEFT;
 	agent->observed.drift_found++;
 	(void)snprintf(text, sizeof(text),
 	    "drift: %s %s again: left as it is, until the artifact is loaded "
 	    "anew",
-	    describe(a->custody, link, name, sizeof(name)), what);
+	    links_describe(a->custody, link, name, sizeof(name)), what);
 	fleet_set_error(a, text);
 	a->error_reported = true;
 	report(agent, a, "drift", text);
@@ -304,34 +300,14 @@ look_at(
 	return r;
 }
 
-/*
- * Is it to be replaced?  A bpfd that died while it did so may have swapped
- * the program in a link, and could not tell: the link runs the new one's, and
- * the next bpfd swaps again.  To detach it meanwhile would leave a gap.
- */
-static bool
-is_being_replaced(struct agent *agent, const struct artifact *a)
-{
-	const struct artifact *next;
-
-	TAILQ_FOREACH (next, &agent->fleet.artifacts, entry)
-		if (next->predecessor == a->handle && artifact_is_pending(next))
-			return true;
-	return false;
-}
-
 /* What follows from what was SEEN of it.  False: the link is no more. */
 static bool
 judge(struct agent *agent, struct artifact *a, struct custody_link *link,
     const struct link_seen *seen)
 {
 	struct custody *c = a->custody;
-	uint32_t prog = c->loadplan.attaches[link->attach].prog;
 	const char *what;
 
-	if (seen->attached && seen->prog_id != c->prog_ids[prog] &&
-	    is_being_replaced(agent, a))
-		return true;
 	switch (follow_drift(&agent->interfaces, c, link, seen, &what)) {
 	case DRIFT_NONE:
 		return true;
@@ -400,7 +376,7 @@ links_handle_checked(struct imsg *m, void *ctx)
 	struct custody_link *link = NULL;
 	uint32_t prog;
 
-	if (a != NULL && is_followed(a))
+	if (a != NULL && links_are_followed(a))
 		link = custody_find_link(
 		    a->custody, msg->attach, msg->filter.ifindex);
 	/* It has changed since. */
@@ -429,7 +405,7 @@ links_check(struct agent *agent)
 	if (proc_channel(agent, PROC_BPF) == NULL)
 		return;
 	TAILQ_FOREACH (a, &agent->fleet.artifacts, entry) {
-		if (!is_followed(a))
+		if (!links_are_followed(a))
 			continue;
 		for (i = 0; i < a->custody->link_count;) {
 			link = &a->custody->links[i];

@@ -6,9 +6,25 @@
 #ifndef AGENTD_PEER_LINKS_H
 #define AGENTD_PEER_LINKS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/limits.h"
+
 struct agent;
 struct artifact;
+struct custody;
+struct custody_link;
 struct imsg;
+
+#define LINKS_PLACE_SIZE (AEGIS_TARGET_SIZE + 64)
+
+/* "xdp on eth0", into TEXT, which it returns. */
+const char *links_describe(const struct custody *c,
+    const struct custody_link *link, char *text, size_t size);
+
+/* Can A's links be looked at, and bpfd be asked to attach it? */
+bool links_are_followed(const struct artifact *a);
 
 /* Handlers of bpfd's channel. */
 int links_handle_interfaces(struct imsg *m, void *ctx);

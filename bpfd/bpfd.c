@@ -154,6 +154,7 @@ static const imsg_handler handlers[MSG_TYPE_MAX] = {
 	[MSG_ADOPT_MAP] = handle_adopt_map,
 	[MSG_UPDATE_PLAN] = handle_update_plan,
 	[MSG_LINK_ATTACH] = handle_link_attach,
+	[MSG_LINK_RESTORE] = handle_link_restore,
 	[MSG_FILTER_DETACH] = handle_filter_detach,
 	[MSG_FILTER_CHECK] = handle_filter_check,
 	[MSG_FILTERS_KEEP] = handle_filters_keep,

@@ -44,6 +44,9 @@ int handle_load_start(struct imsg *m, void *ctx);
 int handle_link_attach(struct imsg *m, void *ctx);
 void handle_netdev(evutil_socket_t fd, short what, void *arg);
 
+/* restoring.c: the program that a link should run. */
+int handle_link_restore(struct imsg *m, void *ctx);
+
 /* filters.c: tc filters that agentd holds, or that were left behind. */
 int handle_filter_detach(struct imsg *m, void *ctx);
 int handle_filter_check(struct imsg *m, void *ctx);

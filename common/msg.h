@@ -433,6 +433,19 @@ struct msg_link_attached {
 	char error[AEGIS_TEXT_SIZE * 2];
 };
 
+struct msg_link_restore {
+	uint32_t attach; /* index in the plan's attachments */
+	uint32_t ifindex;
+};
+
+struct msg_link_restored {
+	uint32_t attach; /* as LINK_RESTORE had it, */
+	uint32_t ifindex;
+	uint32_t result; /* enum work_result */
+	uint32_t reserved;
+	char error[AEGIS_TEXT_SIZE];
+};
+
 struct msg_filter_detach {
 	struct tc_filter filter;
 };

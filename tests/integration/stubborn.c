@@ -113,8 +113,9 @@ meet_swap(union bpf_attr *attr)
 	static char number = '0';
 
 	number++;
-	while (number == switches->last_swap)
-		(void)poll(NULL, 0, 1000);
+	if (number == switches->last_swap)
+		for (;;)
+			(void)poll(NULL, 0, 1000);
 	if (number >= switches->first_swap_lost &&
 	    number < switches->next_swap_good)
 		attr->link_update.link_fd = UINT32_MAX;
