@@ -12,6 +12,7 @@ import pwd
 import re
 import signal
 import struct
+import time
 
 _NR_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
@@ -75,9 +76,12 @@ def all_ids(kind):
 def _info(kind, number, size):
     """What the kernel says of an object, None if it is gone."""
     try:
-        fd, _ = _bpf(_FD_BY_ID[kind], struct.pack("=IIII", number, 0, 0, 0))
+        fd = fd_of(kind, number)
     except FileNotFoundError:
         return None
+    except BlockingIOError:  # a link that is just being made
+        time.sleep(0.001)
+        return _info(kind, number, size)
     try:
         info = ctypes.create_string_buffer(size)
         _bpf(_INFO_BY_FD, struct.pack(
