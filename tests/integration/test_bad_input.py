@@ -443,7 +443,7 @@ def test_missing_interface_is_waited_for(agent, tree, client, beside, veth,
     # Tried again with back-off; there some day.
     veth.create()
     agent.wait_running(artifact)
-    assert veth.ping(1) == 1
+    wait.until(lambda: veth.ping(1) == 1, "packets pass")
 
 
 def test_missing_cgroup_is_named(agent, tree, client, beside, counter,

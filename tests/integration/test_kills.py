@@ -67,7 +67,7 @@ def wait_exact(agent, links):
                 held["prog"] == there["prog"] and
                 held["map"] >= there["map"])
     wait.until(exact, lambda: f"{links} links; held {agent.held()}, there "
-               f"{ours()}", 60)
+               f"{ours()}")
 
 
 class Strace:
@@ -79,7 +79,7 @@ class Strace:
             ["strace", "-f", "-p", str(pid), "-o", self.log, "-e",
              "trace=bpf", *options], stderr=subprocess.PIPE, text=True)
         # It says so when it is attached.
-        assert select.select([self.process.stderr], [], [], 20)[0]
+        assert select.select([self.process.stderr], [], [], wait.LONG)[0]
         line = self.process.stderr.readline()
         assert "attached" in line, line
 
@@ -136,6 +136,14 @@ def test_killed_at_every_call(driver, objects, work_dir, cgroup):
 # --- in the whole agent ---
 
 @pytest.fixture
+def agent(make_agent, tree, nats, client):
+    """It takes no samples but of what it has loaded: the calls of bpfd are
+    counted thread by thread, those of the one that samples as well."""
+    return make_agent(tree.url, nats.url,
+                      rollback_check_interval_sec=3600).start()
+
+
+@pytest.fixture
 def counting(key, objects, cgroup):
     """counting(name, ...): counts in the cgroup, under our names."""
     data = named(objects["count"])
@@ -148,12 +156,12 @@ def counting(key, objects, cgroup):
 
 
 def bpfd(agent):
-    return wait.until(lambda: agent.workers().get("bpfd"), "bpfd runs", 40)
+    return wait.until(lambda: agent.workers().get("bpfd"), "bpfd runs")
 
 
 def another_bpfd(agent, old):
     return wait.until(lambda: (p := agent.workers().get("bpfd")) != old and p,
-                      "another bpfd", 40)
+                      "another bpfd")
 
 
 def traced_load(agent, tree, artifact, *options):
@@ -166,7 +174,7 @@ def traced_load(agent, tree, artifact, *options):
 def test_killed_between_load_and_attach(agent, tree, counting):
     first, second = counting("it_first"), counting("it_second")
     strace = traced_load(agent, tree, first)
-    agent.wait_running(first, timeout=20)
+    agent.wait_running(first)
     calls = strace.end()
     attach = calls.index("BPF_LINK_CREATE") + 1
     wait_exact(agent, 1)
@@ -179,13 +187,13 @@ def test_killed_between_load_and_attach(agent, tree, counting):
     agent.forget_log()
     strace = traced_load(agent, tree, second, "-e",
                          f"inject=bpf:signal=SIGKILL:when={attach}")
-    agent.wait_log(20, msg="worker bpfd ended")
+    agent.wait_log(msg="worker bpfd ended")
     again = strace.end()
     assert again[-1] == "BPF_LINK_CREATE" and "BPF_PROG_LOAD" in again
     # What it had loaded has gone with it, and what ran goes on; or it is
     # there again by now, loaded by the next one.
     assert before["link"] <= ours()["link"]
-    agent.wait_running(second, timeout=40)
+    agent.wait_running(second)
     wait_exact(agent, 2)
     assert before["link"] < ours()["link"]
     assert another_bpfd(agent, old)
@@ -216,14 +224,14 @@ def test_killed_after_a_swap_it_could_not_tell_of(agent, tree, denying,
     connect gets through."""
     versions = [denying(number) for number in range(1, 4)]
     tree.publish(versions[0])
-    agent.wait_running(versions[0], timeout=20)
+    agent.wait_running(versions[0])
     [link] = agent.held()["link"]
     # At which call of a new bpfd it swaps.
     old = bpfd(agent)
     os.kill(old, signal.SIGKILL)
     strace = Strace(another_bpfd(agent, old))
     tree.publish(versions[1])
-    agent.wait_running(versions[1], timeout=20)
+    agent.wait_running(versions[1])
     swap = strace.end().index("BPF_LINK_UPDATE") + 1
     # Killed so often that the agent waits seconds before it starts another.
     old = bpfd(agent)
@@ -238,10 +246,10 @@ def test_killed_after_a_swap_it_could_not_tell_of(agent, tree, denying,
                         f"inject=bpf:delay_exit=60000000:when={swap}")
         tree.publish(versions[2])
         wait.until(lambda: kernel.link_prog(link) not in (prog, None),
-                   "swapped", 20)
+                   "swapped")
         os.kill(old, signal.SIGKILL)
         strace.end()
-        agent.wait_running(versions[2], timeout=40)
+        agent.wait_running(versions[2])
     finally:
         outcomes = json.loads(finish(connects))
     assert set(outcomes) == {"EPERM"}, outcomes
@@ -256,28 +264,29 @@ def test_what_is_replaced_ends_during_the_swap(agent, tree, denying):
     it, and the link goes: the new one is loaded anew, by the same bpfd."""
     versions = [denying(number) for number in range(1, 4)]
     tree.publish(versions[0])
-    agent.wait_running(versions[0], timeout=20)
+    agent.wait_running(versions[0])
     old = bpfd(agent)
     os.kill(old, signal.SIGKILL)
     loader = another_bpfd(agent, old)
     strace = Strace(loader)
     tree.publish(versions[1])
-    agent.wait_running(versions[1], timeout=20)
+    agent.wait_running(versions[1])
     swap = strace.end().index("BPF_LINK_UPDATE") + 1
     os.kill(loader, signal.SIGKILL)
     loader = another_bpfd(agent, loader)
     [link] = agent.held()["link"]
     prog = kernel.link_prog(link)
+    # Until strace lets go of it.
     strace = Strace(loader, "-e",
-                    f"inject=bpf:delay_exit=3000000:when={swap}")
+                    f"inject=bpf:delay_exit=60000000:when={swap}")
     tree.publish(versions[2])
     wait.until(lambda: kernel.link_prog(link) not in (prog, None),
-               "swapped", 20)
+               "swapped")
     net.run(os.path.join(os.path.dirname(agent.program), "aegisctl"),
             "-s", agent.environment["AGENT_CONTROL_SOCKET"],
             "unload", versions[1].id)
-    agent.wait_running(versions[2], timeout=40)
     strace.end()
+    agent.wait_running(versions[2])
     assert bpfd(agent) == loader
     agent.wait_log(msg="what it was to replace ended while it was loaded: "
                    "loading anew")
@@ -355,7 +364,7 @@ def test_killed_at_random(make_agent, tree, nats, client, key, objects,
             kills += 1
             another_bpfd(agent, old)
             print(f"{kills}: {what}")
-        agent.wait_running(*steady, guard, timeout=60)
+        agent.wait_running(*steady, guard)
         wait_exact(agent, len(steady) + interfaces)
         assert agent.stop()[0] == 0
         wait_ours(none, "stopped")

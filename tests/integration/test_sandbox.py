@@ -102,7 +102,7 @@ def fixture_probe(build_dir):
 @pytest.fixture(name="victim")
 def fixture_victim():
     """A process of somebody else."""
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["sleep", "600"]) as process:
         yield process
         assert process.poll() is None, "the victim was hit"
         process.kill()
