@@ -5,6 +5,7 @@ filter, and bpfd_driver in the place of agentd."""
 import glob
 import json
 import os
+import pwd
 import signal
 import socket
 import struct
@@ -135,13 +136,25 @@ def bpf_ids():
 
 def back_to(before):
     """Wait until the kernel has no BPF object that was not there before, but
-    for those that processes hold which are none of ours."""
+    for those that processes hold which are none of ours, and programs that
+    somebody else has loaded: service managers leave them to their cgroups."""
+    bpfd_uid = pwd.getpwnam("_aegis_bpf").pw_uid
+
     def new():
         found = {k: ids - before[k] for k, ids in bpf_ids().items()
                  if ids - before[k]}
         for pid in kernel.strangers() if found else ():
-            for kind, ids in kernel.held(pid).items():
+            try:
+                held = kernel.held(pid)
+            except OSError:  # it has ended, or is none of root's business
+                continue
+            for kind, ids in held.items():
                 found[kind] = found.get(kind, set()) - ids
+        found["prog"] = {i for i in found.get("prog", ())
+                         if kernel.prog_owner(i) == bpfd_uid}
+        found["link"] = {i for i in found.get("link", ())
+                         if (p := kernel.link_prog(i)) is not None
+                         and kernel.prog_owner(p) in (bpfd_uid, None)}
         return {k: ids for k, ids in found.items() if ids}
     wait.until(lambda: not new(), lambda: f"objects are gone: {new()}")
 

@@ -98,6 +98,13 @@ def prog_name(number):
     return info and info[64:80].split(b"\0")[0].decode()
 
 
+def prog_owner(number):
+    """The uid of who loaded a program, None if it is gone."""
+    info = _info("prog", number, 232)
+    # ... load_time created_by_uid nr_map_ids map_ids name[16]
+    return info and struct.unpack_from("=I", info, 48)[0]
+
+
 def map_name(number):
     """A map's name (15 characters at most), None if it is gone."""
     info = _info("map", number, 88)
@@ -223,15 +230,14 @@ def strangers():
     the agent's are ours, whoever looks after them."""
     parents, ours = {}, {os.getpid()}
     prefix = os.environ["AEGIS_PREFIX"] + "/"
-    for entry in os.listdir("/proc"):
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{entry}/stat", encoding="utf-8") as stat:
                 fields = stat.read().rpartition(")")[2].split()
             parents[int(entry)] = int(fields[1])
             if os.readlink(f"/proc/{entry}/exe").startswith(prefix):
                 ours.add(int(entry))
-        except (NotADirectoryError, FileNotFoundError, ProcessLookupError,
-                ValueError):
+        except OSError:  # it has ended, or is none of root's business
             continue
     while more := {p for p, parent in parents.items()
                    if parent in ours} - ours:
