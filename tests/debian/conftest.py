@@ -85,7 +85,8 @@ def stock(unpack, cache, deb):
              "cd $1; mount -t proc proc proc; "
              "mount --bind $2 var/cache/apt/archives; shift 2; "
              "exec env -i PATH=$PATH DEBIAN_FRONTEND=noninteractive "
-             "chroot . apt-get -q -y --no-install-recommends install $*",
+             "chroot . apt-get -q -y -o Acquire::Retries=3 "
+             "--no-install-recommends install $*",
              "sh", tree, f"{cache}/archives", *packages,
              *re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)

@@ -23,8 +23,11 @@ APT_LIMIT = 300
 
 
 def _parent(pid):
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return None # gone
 
 
 def _executable(pid):
@@ -130,8 +133,8 @@ class Machine:
         """Packages into apt's cache, with what they depend on: all that
         needs a network."""
         self.run("apt-get", "-q", "-y", "--no-install-recommends",
-                 "--download-only", "install", *what, network=True,
-                 limit=APT_LIMIT)
+                 "-o", "Acquire::Retries=3", "--download-only", "install",
+                 *what, network=True, limit=APT_LIMIT)
 
     def apt(self, *arguments, status=0):
         """apt-get without a network: what is started has none either.
@@ -237,9 +240,22 @@ class Machine:
             path = program(pid)
             if path.endswith("/usr/sbin/agentd") \
                     or "/usr/libexec/aegisflux/" in path:
-                found.append((os.path.basename(path),
-                              accounts[os.stat(f"/proc/{pid}").st_uid]))
+                try:
+                    uid = os.stat(f"/proc/{pid}").st_uid
+                except OSError:
+                    continue
+                found.append((os.path.basename(path), accounts[uid]))
         return sorted(found)
+
+    def await_no_process(self):
+        """It is stopped.  Who was killed for not ending takes a moment."""
+        wait.until(lambda: not self.processes(),
+                   lambda: f"the end of {self.processes()}")
+
+    def await_another(self, pid):
+        """It was started anew: what starts it returns before it is executed."""
+        wait.until(lambda: self.agent_pid() not in (None, pid),
+                   f"another agentd than {pid}")
 
     def get(self, path):
         """What the agent's API there answers; None if it does not."""

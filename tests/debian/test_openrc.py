@@ -39,12 +39,12 @@ def test_openrc_script(gentoo, listed):
     rc(gentoo, "checkconfig")
     assert gentoo.agent_pid() == pid
     rc(gentoo, "restart")
-    assert gentoo.agent_pid() not in (None, pid)
+    gentoo.await_another(pid)
     wait.until(lambda: all_gone(loaded), "they are gone")
     wait.until(lambda: gentoo.run_all(listed), "they run again")
     loaded = gentoo.programs()
     rc(gentoo, "stop")
-    assert not gentoo.processes()
+    gentoo.await_no_process()
     wait.until(lambda: all_gone(loaded), "they are gone")
     rc(gentoo, "status", 3)
 
@@ -71,4 +71,4 @@ def test_openrc_does_not_give_up_a_running_agent(gentoo):
     assert gentoo.get("/healthz")
     rc(gentoo, "stop")
     assert "AGENT_HTTP_PORT" in rc(gentoo, "start", 1)
-    assert not gentoo.processes()
+    gentoo.await_no_process()

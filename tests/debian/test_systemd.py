@@ -44,17 +44,17 @@ def test_install_upgrade_and_restart_interrupt_no_program(
 
     installed.run("systemctl", "restart", SERVICE)
     wait.until(lambda: installed.run_all(listed), "they go on")
-    assert installed.agent_pid() not in (None, pid)
+    installed.await_another(pid)
     assert installed.programs() == loaded
 
     pid = installed.agent_pid()
     installed.install(newer_deb, "--force-confold")
     wait.until(lambda: installed.run_all(listed), "they go on")
-    assert installed.agent_pid() not in (None, pid)
+    installed.await_another(pid)
     assert installed.programs() == loaded
 
     installed.run("systemctl", "stop", SERVICE)
-    assert not installed.processes()
+    installed.await_no_process()
     wait.until(lambda: all_gone(loaded), "they are gone")
 
 
@@ -63,8 +63,7 @@ def test_killed_agent_comes_again(installed, listed):
     wait.until(lambda: installed.run_all(listed), "the programs run")
     loaded, pid = installed.programs(), installed.agent_pid()
     os.kill(pid, signal.SIGKILL)
-    wait.until(lambda: installed.agent_pid() not in (None, pid),
-               "the manager starts another")
+    installed.await_another(pid)
     wait.until(lambda: installed.run_all(listed), "they run again")
     assert installed.programs()
     wait.until(lambda: all_gone(loaded), "the old ones are gone")
@@ -73,7 +72,7 @@ def test_killed_agent_comes_again(installed, listed):
 def test_purge(installed):
     installed.await_answer()
     installed.run("dpkg", "--purge", PACKAGE)
-    assert not installed.processes()
+    installed.await_no_process()
     assert installed.run("systemctl", "is-enabled", SERVICE,
                          status=None)[0] != 0
     assert not installed.run(

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "common/clock.h"
@@ -219,20 +220,29 @@ serve(int sock)
 	}
 }
 
-static void
-start_server(void)
+/* A socket that has a port, and the URL of that; nobody listens there yet. */
+static int
+take_port(void)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(addr);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(bind(fd, (void *)&addr, sizeof(addr)), 0);
-	ck_assert_int_eq(listen(fd, 16), 0);
 	ck_assert_int_eq(getsockname(fd, (void *)&addr, &len), 0);
 	(void)snprintf(server.url, sizeof(server.url), "http://127.0.0.1:%u",
 	    ntohs(addr.sin_port));
+	return fd;
+}
+
+static void
+start_server(void)
+{
+	int fd = take_port(), client;
+
+	ck_assert_int_eq(listen(fd, 16), 0);
 	server.pid = fork();
 	if (server.pid != 0) {
 		(void)close(fd);
@@ -241,8 +251,11 @@ start_server(void)
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)signal(SIGCHLD, SIG_IGN);
 	(void)setpgid(0, 0);
+	/* It does not outlive a test that failed, nor hold its output open. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while ((client = accept(fd, NULL, NULL)) != -1) {
 		if (fork() == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 			serve(client);
 			_exit(0);
 		}
@@ -304,13 +317,12 @@ get_path(struct result *r, const char *path, const struct http_limits *limits)
 static struct event_base *base;
 
 static struct http *
-open_client(void)
+open_client_alone(void)
 {
 	static const struct secrets none;
 	char error[AEGIS_TEXT_SIZE];
 	struct http *h;
 
-	start_server();
 	ck_assert_int_eq(http_global_init(), 0);
 	base = event_base_new();
 	ck_assert_ptr_nonnull(base);
@@ -319,11 +331,24 @@ open_client(void)
 	return h;
 }
 
+static struct http *
+open_client(void)
+{
+	start_server();
+	return open_client_alone();
+}
+
 static void
-close_client(struct http *h)
+close_client_alone(struct http *h)
 {
 	http_free(h);
 	event_base_free(base);
+}
+
+static void
+close_client(struct http *h)
+{
+	close_client_alone(h);
 	stop_server();
 }
 
@@ -334,12 +359,13 @@ run_until(struct result *r, unsigned int done)
 		ck_assert_int_eq(event_base_loop(base, EVLOOP_ONCE), 0);
 }
 
-static const struct http_limits brief = {
+/* More than the slowest machine needs for an answer. */
+static const struct http_limits ample = {
 	.body_max = 1000000,
-	.connect_timeout_ms = 1000,
-	.total_timeout_ms = 400,
+	.connect_timeout_ms = 50000,
+	.total_timeout_ms = 50000,
 	.min_rate = 1,
-	.min_rate_sec = 5,
+	.min_rate_sec = 50,
 };
 
 START_TEST (test_answer) {
@@ -349,7 +375,7 @@ START_TEST (test_answer) {
 	ck_assert_int_eq(http_set_header(r.http, "X-A", "2"), 0);
 	ck_assert_int_eq(http_set_header(r.http, "X-B", "1"), 0);
 	ck_assert_int_eq(http_set_header(r.http, "X-B", NULL), 0);
-	(void)get_path(&r, "/", &brief);
+	(void)get_path(&r, "/", &ample);
 	/* Never from within the start. */
 	ck_assert_uint_eq(r.done, 0);
 	run_until(&r, 1);
@@ -365,12 +391,13 @@ END_TEST
 
 START_TEST (test_total_time) {
 	struct result r = { .http = open_client() };
-	int64_t start = clock_boot_ns();
+	struct http_limits brief = ample;
 
+	brief.total_timeout_ms = 400;
+	/* All of it would take hours. */
 	(void)get_path(&r, "/drip", &brief);
 	run_until(&r, 1);
 	ck_assert_int_eq(r.last.result, -ETIMEDOUT);
-	ck_assert_int_lt((clock_boot_ns() - start) / NSEC_PER_MSEC, 3000);
 	ck_assert_ptr_nonnull(strstr(r.last.error, "/drip"));
 	/* Redirects do not start it anew. */
 	(void)get_path(&r, "/hop", &brief);
@@ -382,15 +409,15 @@ END_TEST
 
 START_TEST (test_cancel_leaves_others) {
 	struct result r = { .http = open_client() }, s = { .http = r.http };
-	struct http_request *one = get_path(&r, "/drip", &brief);
+	struct http_request *one = get_path(&r, "/drip", &ample);
 
-	(void)get_path(&s, "/", &brief);
+	(void)get_path(&s, "/", &ample);
 	http_cancel(one);
 	run_until(&s, 1);
 	ck_assert_int_eq(s.last.result, 0);
 	ck_assert_uint_eq(r.done, 0);
 	/* And one that is under way when all ends. */
-	(void)get_path(&r, "/drip", &brief);
+	(void)get_path(&r, "/drip", &ample);
 	(void)event_base_loop(base, EVLOOP_ONCE);
 	close_client(r.http);
 	ck_assert_uint_eq(r.done, 0);
@@ -400,7 +427,7 @@ END_TEST
 START_TEST (test_body_refused) {
 	struct result r = { .http = open_client(), .body_error = -ENOSPC };
 
-	(void)get_path(&r, "/", &brief);
+	(void)get_path(&r, "/", &ample);
 	run_until(&r, 1);
 	ck_assert_int_eq(r.last.result, -ENOSPC);
 	ck_assert_ptr_nonnull(strstr(r.last.error, "No space left"));
@@ -409,15 +436,15 @@ START_TEST (test_body_refused) {
 END_TEST
 
 START_TEST (test_no_server) {
-	struct result r = { .http = open_client() };
+	int port = take_port(); /* so that nobody else has it */
+	struct result r = { .http = open_client_alone() };
 
-	stop_server();
-	(void)get_path(&r, "/", &brief);
+	(void)get_path(&r, "/", &ample);
 	run_until(&r, 1);
 	ck_assert_int_eq(r.last.result, -ECONNREFUSED);
 	ck_assert_uint_eq(r.last.status, 0);
-	http_free(r.http);
-	event_base_free(base);
+	close_client_alone(r.http);
+	(void)close(port);
 }
 END_TEST
 

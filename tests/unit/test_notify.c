@@ -282,7 +282,7 @@ START_TEST (a_barrier_is_waited_for) {
 			continue;
 		_exit(0);
 	}
-	ck_assert_int_eq(notify_barrier(n, 10000), 0);
+	ck_assert_int_eq(notify_barrier(n, 50000), 0);
 	ck_assert_int_eq(notify_barrier(NULL, 0), 0);
 	(void)waitpid(second, NULL, 0);
 	notify_free(n);
