@@ -13,9 +13,12 @@
 #include "agentd/fsuser.h"
 #include "common/log.h"
 
+/* Who may only read leaves some to who may act. */
 #define CLIENTS_MAX 32
-#define GROUP       "aegisflux"
-#define NO_GROUP    ((gid_t)-1)
+#define READERS_MAX 24
+
+#define GROUP    "aegisflux"
+#define NO_GROUP ((gid_t)-1)
 
 struct client {
 	TAILQ_ENTRY(client) entry;
@@ -34,6 +37,7 @@ struct control {
 	char path[CONFIG_SOCKET_SIZE];
 	TAILQ_HEAD(, client) clients;
 	unsigned int count;
+	unsigned int readers; /* of them not root's */
 };
 
 /* As aegisctl(8) has them. */
@@ -54,6 +58,7 @@ drop_client(struct client *c)
 {
 	TAILQ_REMOVE(&c->control->clients, c, entry);
 	c->control->count--;
+	c->control->readers -= !c->is_root;
 	feed_leave(c->control->agent->feed, c);
 	imsg_free(c->channel);
 	free(c);
@@ -210,6 +215,9 @@ handle_request(struct imsg *m, void *ctx)
 
 	if (c->follows || !request_is_sound(request))
 		return -EINVAL;
+	/* Each answer may be a snapshot: who wants the next reads this one. */
+	if (imsg_has_unread(c->channel))
+		return -EAGAIN;
 	if (request->command == CTL_EVENTS)
 		return send_events(c, m->id, request);
 	if (request->command == CTL_SNAPSHOT) {
@@ -287,6 +295,7 @@ add_client(struct control *control, int fd, const struct ucred *peer)
 	}
 	TAILQ_INSERT_TAIL(&control->clients, c, entry);
 	control->count++;
+	control->readers += !c->is_root;
 	return 0;
 }
 
@@ -301,8 +310,10 @@ handle_accept(evutil_socket_t listener, short what, void *arg)
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd == -1)
 		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+		return;
 	if (c->count >= CLIENTS_MAX ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == -1)
+	    (peer.uid != 0 && c->readers >= READERS_MAX))
 		return;
 	if (peer.uid != 0 && !is_in_group(c, fd, &peer)) {
 		log_warn("control connection of uid %u refused: neither root "
@@ -320,9 +331,12 @@ is_alive(const struct sockaddr_un *sun)
 {
 	_cleanup_fd_ int fd = -1;
 
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	return fd >= 0 &&
-	    connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return false;
+	/* EAGAIN: one that hangs, and so many wait for it. */
+	return connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+	    errno == EAGAIN;
 }
 
 /* In a directory with the setgid bit files are not of the maker's group. */

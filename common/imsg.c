@@ -5,6 +5,7 @@
 #include "common/imsg.h"
 
 #include <event2/event.h>
+#include <linux/sock_diag.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -457,6 +458,19 @@ size_t
 imsg_backlog(const struct imsg_channel *ch)
 {
 	return ch->backlog;
+}
+
+bool
+imsg_has_unread(const struct imsg_channel *ch)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (ch->backlog > 0)
+		return true;
+	/* What a message takes is given back when it has been received. */
+	return getsockopt(ch->fd, SOL_SOCKET, SO_MEMINFO, info, &len) == 0 &&
+	    info[SK_MEMINFO_WMEM_ALLOC] > 0;
 }
 
 int

@@ -12,6 +12,7 @@
 #ifndef COMMON_IMSG_H
 #define COMMON_IMSG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -76,6 +77,9 @@ int imsg_take_fd(struct imsg *m);
 
 /* Bytes and messages that wait for the peer. */
 size_t imsg_backlog(const struct imsg_channel *ch);
+
+/* True if the peer has not read all that was sent to it. */
+bool imsg_has_unread(const struct imsg_channel *ch);
 
 /*
  * Read and handle all that is there already, without waiting: before the

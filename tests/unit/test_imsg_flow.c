@@ -105,6 +105,23 @@ START_TEST (backlog_ends_at_the_high_water_mark) {
 }
 END_TEST
 
+START_TEST (what_is_not_read_is_known) {
+	static const struct msg_verify_artifact artifact;
+	struct fixture f;
+
+	fixture_open(&f, PROC_AGENTD, PROC_VERIFY);
+	ck_assert(!imsg_has_unread(f.ch));
+	ck_assert_int_eq(
+	    msg_send_VERIFY_ARTIFACT(f.ch, 1, &artifact, any_fd()), 0);
+	/* In the kernel, not with us. */
+	ck_assert_uint_eq(imsg_backlog(f.ch), 0);
+	ck_assert(imsg_has_unread(f.ch));
+	ck_assert_int_eq(raw_recv(f.raw), 1);
+	ck_assert(!imsg_has_unread(f.ch));
+	fixture_close(&f);
+}
+END_TEST
+
 START_TEST (queued_descriptors_are_closed_with_the_channel) {
 	static const struct msg_verify_artifact artifact;
 	struct fixture f;
@@ -375,7 +392,7 @@ START_TEST (received_descriptors_are_cloexec) {
 END_TEST
 
 UNIT_MAIN("imsg_flow", slow_peer_gets_everything_in_order,
-    backlog_ends_at_the_high_water_mark,
+    backlog_ends_at_the_high_water_mark, what_is_not_read_is_known,
     queued_descriptors_are_closed_with_the_channel,
     too_many_in_flight_waits_for_the_drain, sending_to_the_dead_is_epipe,
     backlog_for_the_dead_is_dropped, flush_waits_for_a_slow_peer,
