@@ -27,6 +27,58 @@ START_TEST (value_sizes) {
 }
 END_TEST
 
+START_TEST (values_are_repeated_for_each_processor) {
+	static const uint8_t value[5] = { 1, 2, 3, 4, 5 };
+	static const uint8_t padded[8] = { 1, 2, 3, 4, 5 };
+	struct loadplan_map m = {
+		.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+		.value_size = sizeof(value),
+	};
+	uint8_t *all = element_expand(&m, value, 3);
+	size_t i;
+
+	ck_assert_ptr_nonnull(all);
+	for (i = 0; i < 3; i++)
+		ck_assert_mem_eq(all + 8 * i, padded, sizeof(padded));
+	free(all);
+	all = element_expand(&m, NULL, 3);
+	ck_assert_ptr_nonnull(all);
+	for (i = 0; i < 24; i++)
+		ck_assert_uint_eq(all[i], 0);
+	free(all);
+	ck_assert_ptr_null(element_expand(&m, value, 0));
+	m.type = BPF_MAP_TYPE_HASH;
+	all = element_expand(&m, value, 3);
+	ck_assert_mem_eq(all, value, sizeof(value));
+	free(all);
+}
+END_TEST
+
+START_TEST (no_descriptor_is_written_into_a_map) {
+	static const uint8_t data[8];
+	struct loadplan_map m = {
+		.type = BPF_MAP_TYPE_PROG_ARRAY,
+		.key_size = 4,
+		.value_size = 4,
+		.name = "jumps",
+	};
+	const struct loadplan_write w = { .map = 0 };
+	const struct loadplan plan = {
+		.maps = &m,
+		.writes = &w,
+		.data = data,
+	};
+	struct failure f = { 0 };
+
+	ck_assert_int_eq(element_write(&plan, 0, -1, 2, &f), -EINVAL);
+	ck_assert_int_eq(f.result, WORK_REFUSED);
+	ck_assert_ptr_nonnull(strstr(f.text, "\"jumps\""));
+	/* Without processors there is no value for them. */
+	m.type = BPF_MAP_TYPE_PERCPU_HASH;
+	ck_assert_int_eq(element_write(&plan, 0, -1, 0, &f), -ENOMEM);
+}
+END_TEST
+
 START_TEST (maps_of_descriptors_are_not_written) {
 	static const uint32_t no[] = { BPF_MAP_TYPE_PROG_ARRAY,
 		BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_CGROUP_ARRAY,
@@ -163,6 +215,7 @@ START_TEST (artifact_takes_only_what_the_plan_has) {
 }
 END_TEST
 
-UNIT_MAIN("bpf_stats", value_sizes, maps_of_descriptors_are_not_written,
+UNIT_MAIN("bpf_stats", value_sizes, values_are_repeated_for_each_processor,
+    no_descriptor_is_written_into_a_map, maps_of_descriptors_are_not_written,
     counters_of_every_width, maps_that_can_be_sampled,
     maps_that_cannot_be_sampled, artifact_takes_only_what_the_plan_has)
