@@ -13,6 +13,9 @@
 #include "common/attach.h"
 #include "common/log.h"
 
+/* So many descriptors that nobody wants may delay what somebody waits for. */
+#define UNWANTED_MAX 16
+
 #define JOB_MIN (LOADPLAN_MAX_PROGS + LOADPLAN_MAX_MAPS)
 
 struct job {
@@ -29,6 +32,7 @@ struct closer {
 	closer_done callback;
 	closer_undo undo;
 	void *ctx;
+	size_t waiting; /* jobs that are not done */
 };
 
 static void *
@@ -64,6 +68,7 @@ handle_done(evutil_socket_t fd, short what, void *arg)
 	while (read(fd, &job, sizeof(job)) == (ssize_t)sizeof(job)) {
 		cookie = job->cookie;
 		free(job);
+		closer->waiting--;
 		if (cookie != 0)
 			closer->callback(cookie, closer->ctx);
 	}
@@ -132,6 +137,7 @@ put_job(struct closer *closer, struct job *job)
 	while (write(closer->todo[1], &job, sizeof(job)) == -1)
 		if (errno != EINTR)
 			fatal("closer: %s", strerror(errno));
+	closer->waiting++;
 }
 
 static void
@@ -197,6 +203,15 @@ closer_close_fd(struct closer *closer, int fd)
 		fatal("out of memory");
 	job->fds[job->count++] = fd;
 	put_job(closer, job);
+}
+
+void
+closer_close_unwanted(struct closer *closer, int fd)
+{
+	if (closer->waiting < UNWANTED_MAX)
+		closer_close_fd(closer, fd);
+	else
+		fd_close(&fd);
 }
 
 void

@@ -190,6 +190,13 @@ void closer_detach(struct closer *closer, struct custody *c, uint64_t cookie);
 /* One descriptor alone (takes it); -1 is ignored. */
 void closer_close_fd(struct closer *closer, int fd);
 
+/*
+ * Likewise, where a worker sent it and nobody wants it: here and now if the
+ * closer has enough to do, so that the worker waits and not those whose time
+ * is over.
+ */
+void closer_close_unwanted(struct closer *closer, int fd);
+
 /* What attaches LINK alone: descriptor or filter; it is not held then. */
 void closer_close_link(struct closer *closer, struct custody_link *link);
 

@@ -93,8 +93,10 @@ handle_link(struct imsg *m, void *ctx)
 	uint32_t at;
 	int r;
 
-	if (a == NULL)
+	if (a == NULL) {
+		closer_close_unwanted(agent->closer, imsg_take_fd(m));
 		return 0;
+	}
 	if (link->attach >= a->custody->loadplan.header->attach_count ||
 	    !str_is_text(link->interface, sizeof(link->interface)) ||
 	    (link->ifindex | link->cpu) >= CUSTODY_AT_CPU)

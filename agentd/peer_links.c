@@ -51,15 +51,23 @@ ask(struct agent *agent, const struct artifact *a, struct custody_link *link)
 
 /* ---- interfaces that come and go ---- */
 
+/* They may as often as bpfd says so: as many lines as it has itself. */
+static bool
+may_log(struct agent *agent)
+{
+	return worker_log_admit(&agent->workers[PROC_BPF].log, clock_boot_ns());
+}
+
 static void
 let_go(struct agent *agent, const struct artifact *a, size_t i)
 {
 	struct custody_link *link = &a->custody->links[i];
 	char text[LINKS_PLACE_SIZE];
 
-	log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
-	    "%s: the interface is gone or has another name",
-	    links_describe(a->custody, link, text, sizeof(text)));
+	if (may_log(agent))
+		log_line(LOG_LEVEL_INFO, a->listing.artifact_id, NULL,
+		    "%s: the interface is gone or has another name",
+		    links_describe(a->custody, link, text, sizeof(text)));
 	custody_drop_link(a->custody, link, agent->closer);
 	agent->snapshot_dirty = true;
 }
@@ -76,9 +84,12 @@ add_missing(struct agent *agent, const struct artifact *a)
 	    (i = follow_missing(&agent->interfaces, c, &attach, &at)) != NULL) {
 		if (custody_add_link(c, attach, i->ifindex, i->name, -1, 0) <
 		    0) {
-			log_line(LOG_LEVEL_ERROR, a->listing.artifact_id, NULL,
-			    "more than %d interfaces match: \"%s\" is left out",
-			    CUSTODY_MAX_LINKS, i->name);
+			if (may_log(agent))
+				log_line(LOG_LEVEL_ERROR,
+				    a->listing.artifact_id, NULL,
+				    "more than %d interfaces match: \"%s\" "
+				    "is left out",
+				    CUSTODY_MAX_LINKS, i->name);
 			return;
 		}
 		ask(agent, a, &c->links[c->link_count - 1]);
@@ -228,9 +239,12 @@ links_handle_attached(struct imsg *m, void *ctx)
 		link = custody_find_link(a->custody, msg->attach, msg->ifindex);
 	if (link == NULL || link->state != LINK_ASKED) {
 		/* Not wanted any more; closing may take long. */
-		closer_close_fd(agent->closer, imsg_take_fd(m));
-		if (msg->filter.handle != 0)
-			filters_detach(&msg->filter, 0, agent);
+		closer_close_unwanted(agent->closer, imsg_take_fd(m));
+		if (msg->filter.handle == 0)
+			return 0;
+		if (agent->filters.count >= TC_FILTERS_MAX)
+			return -E2BIG;
+		filters_detach(&msg->filter, 0, agent);
 		return 0;
 	}
 	if (msg->result == WORK_OK)

@@ -178,6 +178,12 @@ probe_mprotect_exec(const char *arg)
 	return mprotect(p, 4096, PROT_READ | PROT_EXEC);
 }
 
+static long
+probe_hugetlb(const char *arg)
+{
+	return memfd_create("probe", MFD_CLOEXEC | MFD_HUGETLB);
+}
+
 /* What every worker lives on: memfds, seals, mappings, malloc, epoll. */
 static long
 probe_ordinary(const char *arg)
@@ -525,6 +531,7 @@ static const struct probe probes[] = {
 	{ "capset", probe_capset },
 	{ "mmap_exec", probe_mmap_exec },
 	{ "mprotect_exec", probe_mprotect_exec },
+	{ "hugetlb", probe_hugetlb },
 	{ "ordinary", probe_ordinary },
 	{ "read", probe_read },
 	{ "list", probe_list },

@@ -194,6 +194,12 @@ def test_other_architectures_are_refused(probe, role):
 # ---- memory ----
 
 @pytest.mark.parametrize("role", CLOSED)
+def test_memory_that_may_not_be_had_is_sent_to_nobody(probe, role):
+    """Where there are no huge pages left, who reads one is ended."""
+    assert probe(role, "hugetlb") == KILLED
+
+
+@pytest.mark.parametrize("role", CLOSED)
 @pytest.mark.parametrize("thing", ["mmap_exec", "mprotect_exec"])
 def test_memory_never_becomes_code(probe, role, thing):
     # Where names are resolved it fails instead: glibc loads modules.

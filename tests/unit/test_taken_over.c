@@ -3,6 +3,7 @@
  * agentd: what a bpfd or a telemd says that is not honest any more.  Whatever
  * is in its messages, agentd goes on, and holds what it held.
  */
+#include <netinet/in.h>
 #include <sys/inotify.h>
 
 #include "agentd/agent.h"
@@ -299,6 +300,57 @@ START_TEST (an_answer_is_taken_once_a_question) {
 }
 END_TEST
 
+/* A descriptor whose close(2) lasts until its PEER goes. */
+static int
+make_lingering(int *peer)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 50 };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	static const char bytes[65536];
+	socklen_t len = sizeof(sin);
+
+	ck_assert_int_eq(bind(server, (struct sockaddr *)&sin, len), 0);
+	ck_assert_int_eq(listen(server, 1), 0);
+	ck_assert_int_eq(getsockname(server, (struct sockaddr *)&sin, &len), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sin, len), 0);
+	*peer = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(*peer, 0);
+	ck_assert_int_eq(
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		continue;
+	fd_close(&server);
+	return fd;
+}
+
+/*
+ * The thread that closes is not the one to wait for what nobody wants: the
+ * one who sent it is.
+ */
+START_TEST (links_that_nobody_wants_do_not_pile_up) {
+	struct msg_load_link m = { 0 };
+	int fds[100], peer, slow, i;
+	unsigned int left = 0;
+
+	begin_peer(PROC_BPF);
+	slow = make_lingering(&peer);
+	closer_close_fd(agent.closer, slow);
+	for (i = 0; i < 100; i++) {
+		fds[i] = any_fd();
+		ck_assert_int_eq(
+		    say(&peer_bpf, MSG_LOAD_LINK, 12345, &m, fds[i]), 0);
+	}
+	for (i = 0; i < 100; i++)
+		left += fcntl(fds[i], F_GETFD) != -1;
+	ck_assert_uint_le(left, 16);
+	fd_close(&peer);
+	end_peer();
+}
+END_TEST
+
 START_TEST (filters_are_swept_once) {
 	struct msg_filters_kept m = { .restored = 1 };
 
@@ -439,7 +491,8 @@ END_TEST
 
 UNIT_MAIN("taken_over", bpfds_extremes, telemds_extremes,
     a_sample_is_taken_once_a_round, an_answer_is_taken_once_a_question,
-    filters_are_swept_once, numbers_that_are_none_are_not_kept,
-    numbers_do_not_keep_the_disk_busy, events_that_nobody_accepts_are_bounded,
+    links_that_nobody_wants_do_not_pile_up, filters_are_swept_once,
+    numbers_that_are_none_are_not_kept, numbers_do_not_keep_the_disk_busy,
+    events_that_nobody_accepts_are_bounded,
     signals_for_nothing_do_not_fill_the_log,
     descriptors_are_what_they_are_sent_as)
