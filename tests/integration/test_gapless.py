@@ -221,3 +221,60 @@ def test_every_kind_sees_every_event(with_tracefs, tree, key, objects, cgroup,
     print(said)
     assert events.returncode == 0, said
     assert said.count("GAP ") == len(ANYWHERE)
+
+
+# --- every kind that the kernel can swap in place ---
+
+# Lines of common/attach.def with an update; lsm_cgroup: tests/vm.
+SWAPPED = {**{name: {"interface": "lo"}
+              for name in ("XDP", "TCX_INGRESS", "TCX_EGRESS")},
+           "SK_LOOKUP": {}, "SOCK_OPS": None,
+           **{"CGROUP_" + name: None for name in (
+               "SKB_INGRESS", "SKB_EGRESS", "SOCK_CREATE", "SOCK_RELEASE",
+               "BIND4", "BIND6", "CONNECT4", "CONNECT6", "SENDMSG4",
+               "SENDMSG6", "RECVMSG4", "RECVMSG6", "GETSOCKOPT", "SETSOCKOPT",
+               "DEVICE", "SYSCTL")}}
+
+
+def test_every_kind_is_swapped_between_two_events(
+        agent, tree, key, objects, cgroup, build_dir):
+    """All of them in one program, whose versions agentd has take each other's
+    links over: each event is handled by exactly one version, by each kind as
+    often as while nothing is replaced."""
+    entries = [dict({"cgroup": cgroup.path} if where is None else where,
+                    program=f"swap_{name}")
+               for name, where in SWAPPED.items()]
+
+    def version(number):
+        return Artifact(key, "it_swaps", objects["swaps"], entries,
+                        version=f"1.0.{number}",
+                        metadata={"carry_maps": ["swap_marks"]})
+    first = version(0)
+    tree.publish(first)
+    agent.wait_running(first)
+    [marks] = [number for number in agent.held()["map"]
+               if kernel.map_name(number) == "swap_marks"]
+    links = agent.held()["link"]
+    assert len(links) == len(SWAPPED)
+    ran = {link: {kernel.link_prog(link)} for link in links}
+    events = subprocess.Popen(
+        [os.path.join(build_dir, "tests/integration/swap_events"), str(marks),
+         cgroup.path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True)
+    said = ""
+    try:
+        assert (said := events.stdout.readline()) == "going\n"
+        for number in range(1, VERSIONS):
+            last = version(number)
+            tree.publish(last)
+            agent.wait_running(last)
+            assert agent.held()["link"] == links
+            for link, progs in ran.items():
+                progs.add(kernel.link_prog(link))
+    finally:
+        events.terminate()
+        said += events.communicate(timeout=wait.LONG)[0]
+    print(said)
+    assert events.returncode == 0, said
+    assert said.count("SWAP ") == len(SWAPPED)
+    assert all(len(progs) == VERSIONS for progs in ran.values())
