@@ -74,10 +74,16 @@ def test_other_files(prefix, path):
     assert os.path.exists(full) or os.path.exists(full + ".gz")
 
 
+# Whatever an agent of this host has left in the directories by default.
+ELSEWHERE = {"PATH": "/usr/bin:/bin", "AGENT_STATE_DIR": "/nonexistent/state",
+             "AGENT_CACHE_DIR": "/nonexistent/cache",
+             "AGENT_CONTROL_SOCKET": "/nonexistent/run/socket"}
+
+
 def run_agentd(prefix, *arguments, **environment):
     done = subprocess.run(
         [os.path.join(prefix, "sbin/agentd"), *arguments], text=True,
-        env=dict({"PATH": "/usr/bin:/bin"}, **environment),
+        env=dict(ELSEWHERE, **environment),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=60, check=False)
     return done.returncode, done.stdout
