@@ -107,7 +107,9 @@ handle_unloaded(uint64_t handle, void *ctx)
 {
 	struct agent *agent = ctx;
 
-	if (!filters_wait(agent, handle))
+	if ((handle & LINKS_COOKIE) != 0)
+		links_closed(agent, handle);
+	else if (!filters_wait(agent, handle))
 		agent_unloaded(agent, handle);
 	agent_act(agent);
 }

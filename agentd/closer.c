@@ -191,18 +191,23 @@ hand_over(struct closer *closer, struct custody *c, uint64_t cookie, bool all)
 	put_job(closer, job);
 }
 
+static void
+close_one(struct closer *closer, int fd, uint64_t cookie)
+{
+	struct job *job = calloc(1, sizeof(*job) + sizeof(job->fds[0]));
+
+	if (job == NULL)
+		fatal("out of memory");
+	job->cookie = cookie;
+	job->fds[job->count++] = fd;
+	put_job(closer, job);
+}
+
 void
 closer_close_fd(struct closer *closer, int fd)
 {
-	struct job *job;
-
-	if (fd < 0)
-		return;
-	job = calloc(1, sizeof(*job) + sizeof(job->fds[0]));
-	if (job == NULL)
-		fatal("out of memory");
-	job->fds[job->count++] = fd;
-	put_job(closer, job);
+	if (fd >= 0)
+		close_one(closer, fd, 0);
 }
 
 void
@@ -219,6 +224,13 @@ closer_close_link(struct closer *closer, struct custody_link *link)
 {
 	undo_filter(closer, link, 0);
 	closer_close_fd(closer, fd_steal(&link->fd));
+}
+
+void
+closer_close_link_first(
+    struct closer *closer, struct custody_link *link, uint64_t cookie)
+{
+	close_one(closer, fd_steal(&link->fd), cookie);
 }
 
 void

@@ -35,6 +35,7 @@ enum link_state {
 	LINK_HELD = 0, /* attached, as far as is known */
 	LINK_WANTED,   /* bpfd is to be asked to attach it, */
 	LINK_ASKED,    /* and was */
+	LINK_CLOSING,  /* to be asked for once what it was is closed */
 	LINK_LEFT,     /* not attached, and not tried again */
 	LINK_RESTORED, /* bpfd was asked to give it its own program back */
 };
@@ -199,6 +200,10 @@ void closer_close_unwanted(struct closer *closer, int fd);
 
 /* What attaches LINK alone: descriptor or filter; it is not held then. */
 void closer_close_link(struct closer *closer, struct custody_link *link);
+
+/* Likewise its descriptor, with word of it when it is closed. */
+void closer_close_link_first(
+    struct closer *closer, struct custody_link *link, uint64_t cookie);
 
 /* Release C wholly; what it holds in the kernel goes by the closer. */
 void custody_free(struct custody *c, struct closer *closer);

@@ -314,6 +314,41 @@ look_at(
 	return r;
 }
 
+/*
+ * Attach it anew.  A link of ours in which another's program runs is in the
+ * way of that until it is closed, which takes a while: XDP has room for one.
+ */
+static void
+repair(struct agent *agent, const struct artifact *a, struct custody_link *link,
+    bool attached)
+{
+	if (attached && link->fd >= 0) {
+		link->state = LINK_CLOSING;
+		closer_close_link_first(
+		    agent->closer, link, LINKS_COOKIE | a->handle);
+		return;
+	}
+	closer_close_link(agent->closer, link);
+	ask(agent, a, link);
+}
+
+void
+links_closed(struct agent *agent, uint64_t cookie)
+{
+	struct artifact *a = fleet_find(&agent->fleet, cookie & ~LINKS_COOKIE);
+	size_t i;
+
+	if (a == NULL || !links_are_followed(a))
+		return;
+	/* They are closed in the order in which they stand here. */
+	for (i = 0; i < a->custody->link_count; i++) {
+		if (a->custody->links[i].state != LINK_CLOSING)
+			continue;
+		ask(agent, a, &a->custody->links[i]);
+		return;
+	}
+}
+
 /* What follows from what was SEEN of it.  False: the link is no more. */
 static bool
 judge(struct agent *agent, struct artifact *a, struct custody_link *link,
@@ -330,9 +365,8 @@ judge(struct agent *agent, struct artifact *a, struct custody_link *link,
 		agent->snapshot_dirty = true;
 		return false;
 	case DRIFT_REPAIR:
-		closer_close_link(agent->closer, link);
 		link->drift = what;
-		ask(agent, a, link);
+		repair(agent, a, link, seen->attached);
 		return true;
 	case DRIFT_LEAVE:
 		/* In a link of ours another's program may run: let it. */

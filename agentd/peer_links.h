@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/limits.h"
 
@@ -36,6 +37,13 @@ void links_settle(struct agent *agent, struct artifact *a);
 
 /* A new bpfd is there and knows what runs: it is asked for what is missing. */
 void links_resume(struct agent *agent);
+
+/*
+ * The closer's cookie for a link that is to be attached anew: this and the
+ * artifact's handle; and what happens when it is closed.
+ */
+#define LINKS_COOKIE (UINT64_C(1) << 63)
+void links_closed(struct agent *agent, uint64_t cookie);
 
 /* With every sample: is all that should be attached still attached? */
 void links_check(struct agent *agent);

@@ -6,6 +6,7 @@ agent's back is attached again once."""
 import json
 import os
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -240,6 +241,35 @@ def test_drift_is_repaired_once(agent, tree, passer, counter, veth, cgroup,
     assert cgroup.ping(3) == 3
     wait.until(lambda: program(agent, guard)["telemetry"]
                ["packets_processed"] > before, "it counts")
+
+
+LINK_UPDATE = 29
+
+
+def put_into(link_id, prog_id):
+    """Have a link run another program, as root may."""
+    link, prog = kernel.fd_of("link", link_id), kernel.fd_of("prog", prog_id)
+    try:
+        kernel.bpf(LINK_UPDATE, struct.pack("=IIII", link, prog, 0, 0))
+    finally:
+        os.close(link)
+        os.close(prog)
+
+
+def test_another_program_in_its_link_is_drift(agent, tree, passer, xdp, veth,
+                                              make_link, client):
+    make_link("upd0")
+    artifact, other = passer(ttl=600), xdp("upd0", name="it_other")
+    tree.publish(artifact, other)
+    agent.wait_running(artifact, other)
+    first = wait_places(agent, artifact, veth.name)[veth.name]
+    prog = xdp_on(veth.name)
+    put_into(first, xdp_on("upd0"))
+    error = client.wait_event("program_error", artifact.id)["metadata"]
+    assert error["reason"] == "drift" and "attached again" in error["error"]
+    assert xdp_on(veth.name) == prog
+    assert counter_of(agent, "drift_repaired") == 1
+    assert client.events("program_error", other.id) == []
 
 
 def test_a_link_that_ends_with_its_interface_is_no_drift(
