@@ -92,14 +92,36 @@ fixture_turn(struct fixture *f)
 	(void)event_base_loop(f->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
-/* Run until nothing happens any more; longer than imsg's retry. */
+struct settling {
+	struct event_base *base;
+	unsigned int left;
+};
+
+static inline void
+fixture_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct settling *s = arg;
+
+	if (--s->left == 0)
+		(void)event_base_loopexit(s->base, NULL);
+}
+
+/*
+ * Run until nothing happens any more; longer than imsg's retry.  In turns of
+ * the loop, too: who loses the processor for that long has not had them.
+ */
 static inline void
 fixture_settle(struct fixture *f)
 {
-	struct timeval limit = { .tv_usec = 20000 };
+	const struct timeval moment = { .tv_usec = 1000 };
+	struct settling s = { f->base, 20 };
+	struct event *tick;
 
-	(void)event_base_loopexit(f->base, &limit);
+	tick = event_new(f->base, -1, EV_PERSIST, fixture_tick, &s);
+	ck_assert_ptr_nonnull(tick);
+	ck_assert_int_eq(event_add(tick, &moment), 0);
 	(void)event_base_dispatch(f->base);
+	event_free(tick);
 }
 
 static inline unsigned int

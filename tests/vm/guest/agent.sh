@@ -219,12 +219,12 @@ check "execution is allowed again" within 60 exec_allowed
 check "the others still act" not ping_us
 
 list egress-1 xdp-1 exec-short $tracing
-# Six seconds are soon over in here: what was is asked, not what is.
+# Twelve seconds are soon over in here: what was is asked, not what is.
 while :; do
 	/forbidden/true 2>/dev/null
 	usleep 300000
 done &
-check "a program with a TTL of 6 s ends by it" within 90 told_of exec-short \
+check "a program with a TTL of 12 s ends by it" within 90 told_of exec-short \
 	program_unloaded '.metadata.reason == "ttl_expired"'
 kill $!
 check "it was loaded" told_of exec-short program_loaded true
