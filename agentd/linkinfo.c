@@ -36,6 +36,8 @@ is_attached(const struct bpf_link_info *info)
 		return info->xdp.ifindex != 0;
 	case BPF_LINK_TYPE_CGROUP:
 		return info->cgroup.cgroup_id != 0;
+	case BPF_LINK_TYPE_NETNS:
+		return info->netns.netns_ino != 0;
 	default:
 		return true;
 	}

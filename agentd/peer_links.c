@@ -403,7 +403,8 @@ check_link(struct agent *agent, struct artifact *a, struct custody_link *link)
 	struct link_seen seen;
 
 	/* Others are not detached but by closing them. */
-	if (method != METHOD_LINK_IFINDEX && method != METHOD_LINK_CGROUP)
+	if (method != METHOD_LINK_IFINDEX && method != METHOD_LINK_CGROUP &&
+	    method != METHOD_LINK_NETNS)
 		return true;
 	if (link->filter.handle != 0) {
 		ask_for_filter(agent, a, link);

@@ -341,6 +341,8 @@ attach_link_is_dead(int link_fd)
 		return info.xdp.ifindex == 0;
 	case BPF_LINK_TYPE_CGROUP:
 		return info.cgroup.cgroup_id == 0;
+	case BPF_LINK_TYPE_NETNS:
+		return info.netns.netns_ino == 0;
 	case 11 /* BPF_LINK_TYPE_TCX: newer than these headers; its first
 		 * word is the interface, as XDP's */
 	    :

@@ -183,7 +183,8 @@ place_job_new(
 		return NULL;
 	/* Others are not detached but by closing them. */
 	if (attach_row(attach->kind)->method != METHOD_LINK_IFINDEX &&
-	    attach_row(attach->kind)->method != METHOD_LINK_CGROUP)
+	    attach_row(attach->kind)->method != METHOD_LINK_CGROUP &&
+	    attach_row(attach->kind)->method != METHOD_LINK_NETNS)
 		return NULL;
 	*r = -ENOMEM;
 	p = calloc(1, sizeof(*p));

@@ -13,6 +13,7 @@ import pytest
 
 from aegis import kernel, net, wait
 from aegis.artifact import Artifact
+from test_attach import probing  # noqa: F401, the fixture
 
 
 @pytest.fixture
@@ -284,3 +285,21 @@ def test_a_link_that_ends_with_its_interface_is_no_drift(
         wait_places(agent, artifact, veth.name)
     assert counter_of(agent, "drift_found") == 0
     assert client.events("program_error", artifact.id) == []
+
+
+def test_a_network_namespace_has_its_program_again(
+        agent, tree, probing, client):  # noqa: F811
+    """sk_lookup, which names neither an interface nor a cgroup."""
+    artifact = probing({"program": "it_lookup"})
+    tree.publish(artifact)
+    agent.wait_running(artifact)
+    [first] = agent.held()["link"]
+    prog = kernel.link_prog(first)
+    detach(first)
+    event = client.wait_event("program_error", artifact.id)
+    assert event["metadata"]["reason"] == "drift"
+    assert "sk_lookup" in event["metadata"]["error"]
+    assert "attached again" in event["metadata"]["error"]
+    wait.until(lambda: not kernel.exists("link", first), "the dead one is gone")
+    [again] = agent.held()["link"]
+    assert kernel.link_prog(again) == prog
