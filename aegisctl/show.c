@@ -307,14 +307,18 @@ show_one(const struct show *s, const struct snapshot_program *p)
 	const struct telemetry *t = &p->telemetry;
 	char sha256[2 * AEGIS_SHA256_SIZE + 1];
 	const char *data = s->snapshot->data;
+	const char *stage = status_stage((enum program_status)p->status);
+	const char *reason = "";
 
 	strnum_format_hex(p->sha256, sizeof(p->sha256), sha256);
+	if (p->unload_reason != UNLOAD_NONE)
+		reason =
+		    unload_reason_name((enum unload_reason)p->unload_reason);
+	/* "rolled_back" need not be said twice. */
+	if (strcmp(reason, stage) == 0)
+		reason = "";
 	(void)fprintf(s->out, "%s: %s %s, %s%s%s\n", p->artifact_id, p->name,
-	    p->version, status_stage((enum program_status)p->status),
-	    p->unload_reason != UNLOAD_NONE ? ", " : "",
-	    p->unload_reason != UNLOAD_NONE
-		? unload_reason_name((enum unload_reason)p->unload_reason)
-		: "");
+	    p->version, stage, *reason != '\0' ? ", " : "", reason);
 	(void)fprintf(s->out, "    checksum: sha256:%s\n", sha256);
 	(void)fprintf(s->out, "    in the registry's list: %s\n",
 	    p->listed ? "yes" : "no");

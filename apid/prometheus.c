@@ -228,22 +228,29 @@ value_errors(const struct snapshot_program *p, const struct render_now *now)
 	return (double)render_counter(p->telemetry.errors);
 }
 
+/* The last sample stays in the documents; what has gone uses nothing now. */
+static double
+now_only(const struct snapshot_program *p, double value)
+{
+	return render_in_kernel(p) ? value : 0;
+}
+
 static double
 value_cpu(const struct snapshot_program *p, const struct render_now *now)
 {
-	return p->telemetry.cpu_percent / 100;
+	return now_only(p, p->telemetry.cpu_percent / 100);
 }
 
 static double
 value_latency(const struct snapshot_program *p, const struct render_now *now)
 {
-	return p->telemetry.latency_ms / 1e3;
+	return now_only(p, p->telemetry.latency_ms / 1e3);
 }
 
 static double
 value_memory(const struct snapshot_program *p, const struct render_now *now)
 {
-	return (double)p->telemetry.memory_kb * 1024;
+	return now_only(p, (double)p->telemetry.memory_kb * 1024);
 }
 
 static double

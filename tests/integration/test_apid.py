@@ -658,6 +658,24 @@ def test_promtool_finds_no_fault(apid):
         assert not done.stderr
 
 
+def test_what_has_gone_uses_nothing_now(apid):
+    """Or a sum of these would not fall when a program is rolled back."""
+    apid.publish(programs=11, mixed=1)
+    body = apid.request("/metrics", headers={"Accept": "text/plain"})[2]
+    values = {}
+    for name, artifact, value in re.findall(
+            r'^aegisflux_program_(\w+)\{artifact_id="([^"]+)".*\} (\S+)$',
+            body.decode(), re.M):
+        values.setdefault(artifact, {})[name] = float(value)
+    gone = [v for v in values.values() if v["up"] == 0]
+    there = [v for v in values.values() if v["up"] == 1]
+    gauges = ("cpu_ratio", "latency_seconds", "memory_bytes")
+    assert gone and not any(v[gauge] for v in gone for gauge in gauges)
+    assert all(any(v[gauge] for v in there) for gauge in gauges)
+    # Counters stay what they are.
+    assert any(v["packets_processed_total"] for v in gone)
+
+
 def test_prometheus_scrapes(apid, work_dir):
     """A stock Prometheus, which asks for OpenMetrics."""
     apid.publish(programs=3, beat=5)
