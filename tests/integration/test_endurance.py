@@ -327,7 +327,6 @@ def test_agentd_killed_20_times_at_random_under_load(
         time.sleep(rng.uniform(0.3, 2.5))
         left = agent.workers()
         agent.kill()
-        agent._thread.join(5)
         said += logged(agent)
         for pid in left.values():
             wait.until(lambda p=pid: not os.path.exists(f"/proc/{p}"),
