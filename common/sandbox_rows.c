@@ -404,7 +404,7 @@ const struct sandbox_row sandbox_rows[PROC_MAX] = {
 	},
 	[PROC_TELEM] = {
 		.user = "_aegis_telem",
-		.nofile = 1024, /* a ring a program */
+		.nofile = 4096, /* a ring a program, the spool's segments */
 		.address_space = 8192 * MB, /* rings are mapped twice */
 		.file_size = 1024 * MB, /* the spool */
 		.nproc = 64,

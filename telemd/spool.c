@@ -8,6 +8,11 @@
 #define SEGMENT_BYTES_MAX (4u << 20)
 #define SEGMENT_BYTES_MIN (64u << 10)
 
+/* Each is an open file: those of a large spool are larger, so that there are
+ * no more than some hundreds (of the largest spool, two thousand). */
+#define SEGMENTS_MANY       256
+#define SEGMENT_BYTES_LARGE (512u << 20)
+
 static const char *const prefixes[SPOOL_STREAMS] = {
 	[SPOOL_EVENTS] = "event",
 	[SPOOL_VIOLATIONS] = "violation",
@@ -61,7 +66,14 @@ name_stream(const char *name)
 	return -1;
 }
 
-static void
+/* It says something about us, not about the file. */
+static bool
+is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
+static int
 recover_segment(struct spool *sp, const char *name, uint64_t confirmed)
 {
 	int stream = name_stream(name);
@@ -72,12 +84,14 @@ recover_segment(struct spool *sp, const char *name, uint64_t confirmed)
 	int r;
 
 	r = segment_recover(&s, sp->dir, name, &cut);
+	if (is_shortage(r))
+		return r;
 	if (r < 0) {
 		/* Set aside for whoever wants to look, and never again. */
 		(void)snprintf(aside, sizeof(aside), "%.40s.bad", name);
 		(void)renameat(sp->dir, name, sp->dir, aside);
 		sp->bad_files++;
-		return;
+		return 0;
 	}
 	sp->torn_bytes += cut;
 	if (s->count > 0 && s->marks[s->count - 1].last_seq > sp->last_seq)
@@ -85,13 +99,29 @@ recover_segment(struct spool *sp, const char *name, uint64_t confirmed)
 	(void)segment_confirm(s, confirmed);
 	if (segment_is_done(s)) {
 		segment_free(s, sp->dir);
-		return;
+		return 0;
 	}
 	segment_count(s, counts);
 	for (i = 0; i < EVENT_TYPE_MAX; i++)
 		(void)__atomic_add_fetch(
 		    &sp->records, counts[i], __ATOMIC_RELAXED);
 	add_segment(sp, (enum spool_stream)stream, s);
+	return 0;
+}
+
+static uint32_t
+choose_segment_bytes(uint64_t max_bytes)
+{
+	uint64_t bytes = max_bytes / SEGMENTS_MANY;
+
+	if (bytes > SEGMENT_BYTES_LARGE)
+		return SEGMENT_BYTES_LARGE;
+	if (bytes > SEGMENT_BYTES_MAX)
+		return (uint32_t)bytes;
+	bytes = max_bytes / 16;
+	if (bytes > SEGMENT_BYTES_MAX)
+		return SEGMENT_BYTES_MAX;
+	return bytes > SEGMENT_BYTES_MIN ? (uint32_t)bytes : SEGMENT_BYTES_MIN;
 }
 
 static int
@@ -104,28 +134,25 @@ int
 spool_open(struct spool *sp, int dir, uint64_t max_bytes, uint64_t confirmed)
 {
 	struct dirent **names;
-	int i, n;
+	int i, n, r = 0;
 
 	/* Our own, whatever agentd opened it for. */
 	sp->dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sp->dir == -1)
 		return -errno;
 	sp->max_bytes = max_bytes;
-	sp->segment_bytes = SEGMENT_BYTES_MAX;
-	if (max_bytes / 16 < sp->segment_bytes)
-		sp->segment_bytes = (uint32_t)(max_bytes / 16);
-	if (sp->segment_bytes < SEGMENT_BYTES_MIN)
-		sp->segment_bytes = SEGMENT_BYTES_MIN;
+	sp->segment_bytes = choose_segment_bytes(max_bytes);
 	/* Names sort as their numbers do. */
 	n = scandirat(sp->dir, ".", &names, segment_filter, alphasort);
 	if (n == -1)
 		return -errno;
 	for (i = 0; i < n; i++) {
-		recover_segment(sp, names[i]->d_name, confirmed);
+		if (r == 0)
+			r = recover_segment(sp, names[i]->d_name, confirmed);
 		free(names[i]);
 	}
 	free(names);
-	return 0;
+	return r;
 }
 
 void

@@ -260,6 +260,55 @@ START_TEST (test_strange_files) {
 }
 END_TEST
 
+/* Too few descriptors for now say nothing against a file. */
+START_TEST (test_shortage) {
+	int dir = new_directory(), next;
+	struct rlimit few, enough;
+	struct spool sp;
+	uint64_t i;
+
+	open_spool(&sp, dir, 1 << 20, 0);
+	for (i = 1; i <= 500; i++) /* three segments of 64 KiB */
+		ck_assert_int_eq(
+		    append(&sp, EVENT_PROGRAM_LOADED, i, 1, 300), 0);
+	spool_close(&sp);
+	next = dup(dir);
+	(void)close(next);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &enough), 0);
+	few = enough;
+	few.rlim_cur = (rlim_t)next + 2; /* the directory, and one segment */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	spool_init(&sp);
+	ck_assert_int_eq(spool_open(&sp, dir, 1 << 20, 0), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &enough), 0);
+	ck_assert_uint_eq(sp.bad_files, 0);
+	spool_close(&sp);
+	open_spool(&sp, dir, 1 << 20, 0);
+	ck_assert_uint_eq(read_all(&sp, SPOOL_EVENTS, seqs, 1000), 500);
+	spool_close(&sp);
+	remove_directory(dir);
+}
+END_TEST
+
+/* Every size that may be configured makes do with the files one may open. */
+START_TEST (test_segment_sizes) {
+	int dir = new_directory();
+	struct spool sp;
+	uint64_t mb;
+
+	for (mb = 1; mb <= 1 << 20; mb *= 2) {
+		open_spool(&sp, dir, mb << 20, 0);
+		ck_assert_uint_le(sp.max_bytes / sp.segment_bytes, 2048);
+		ck_assert_uint_ge(sp.max_bytes / sp.segment_bytes, 16);
+		spool_close(&sp);
+	}
+	open_spool(&sp, dir, 64 << 20, 0);
+	ck_assert_uint_eq(sp.segment_bytes, 4 << 20);
+	spool_close(&sp);
+	remove_directory(dir);
+}
+END_TEST
+
 /* The bound: violations go first, the oldest; life cycle events last. */
 START_TEST (test_bound) {
 	int dir = new_directory();
@@ -465,6 +514,6 @@ START_TEST (test_where_to_begin) {
 END_TEST
 
 UNIT_MAIN("spool", test_order_confirm_and_reopen, test_torn_tail, test_rot,
-    test_strange_files, test_bound, test_disk_full, test_none,
-    test_sequence_record, test_numbers_of_a_telemd_taken_over,
-    test_where_to_begin)
+    test_strange_files, test_shortage, test_segment_sizes, test_bound,
+    test_disk_full, test_none, test_sequence_record,
+    test_numbers_of_a_telemd_taken_over, test_where_to_begin)
