@@ -7,6 +7,9 @@
 #define RESOLVE_DEPTH   32
 #define ANONYMOUS_DEPTH 16
 
+/* Members of one type, in all: anonymous ones in anonymous ones multiply. */
+#define MEMBERS_MAX 65536
+
 static enum byte_order
 order_of_typedef(const char *name)
 {
@@ -66,10 +69,11 @@ struct member_walk {
 	void (*fn)(
 	    const char *name, const struct btf_member_place *place, void *ctx);
 	void *ctx;
+	uint32_t left; /* members yet to be looked at */
 };
 
 static void
-walk_members(const struct member_walk *walk, const struct btf_type *t,
+walk_members(struct member_walk *walk, const struct btf_type *t,
     uint32_t base_bits, unsigned int depth)
 {
 	const struct btf_member *m = btf_members(t);
@@ -78,7 +82,8 @@ walk_members(const struct member_walk *walk, const struct btf_type *t,
 	const char *name;
 	uint32_t i;
 
-	for (i = 0; i < btf_vlen(t); i++) {
+	for (i = 0; i < btf_vlen(t) && walk->left > 0; i++) {
+		walk->left--;
 		if (__builtin_add_overflow(base_bits,
 			btf_member_bit_offset(t, i), &place.bit_offset))
 			continue;
@@ -103,7 +108,7 @@ btf_type_each_member(const struct btf *btf, const struct btf_type *t,
 	const char *name, const struct btf_member_place *place, void *ctx),
     void *ctx)
 {
-	const struct member_walk walk = { btf, fn, ctx };
+	struct member_walk walk = { btf, fn, ctx, MEMBERS_MAX };
 
 	if (btf_is_composite(t))
 		walk_members(&walk, t, 0, 0);

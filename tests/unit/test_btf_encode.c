@@ -7,6 +7,7 @@
 
 #include "unit.h"
 #include "verifyd/btf_encode.h"
+#include "verifyd/btf_type.h"
 #include "verifyd_fixture.h"
 
 static struct btf *btf;
@@ -392,5 +393,38 @@ START_TEST (without_types) {
 }
 END_TEST
 
+/* Eight to the sixteenth members: it must end, and it does. */
+START_TEST (members_that_multiply) {
+	struct btf *b = btf__new_empty();
+	struct btf_member_place place;
+	int inner, i, k;
+
+	ck_assert_ptr_nonnull(b);
+	inner = btf__add_int(b, "int", 4, 0);
+	for (i = 0; i < 17; i++) {
+		k = btf__add_struct(b, i < 16 ? NULL : "top", 4);
+		ck_assert_int_gt(k, 0);
+		if (i == 16)
+			ck_assert_int_eq(
+			    btf__add_field(b, "first", 1, 0, 0), 0);
+		for (int n = 0; n < 8; n++)
+			ck_assert_int_eq(
+			    btf__add_field(b, i == 0 ? "x" : NULL, inner, 0, 0),
+			    0);
+		inner = k;
+	}
+	ck_assert_int_eq(
+	    btf_type_find_member(
+		b, btf__type_by_id(b, (uint32_t)inner), "first", &place),
+	    0);
+	ck_assert_int_eq(
+	    btf_type_find_member(
+		b, btf__type_by_id(b, (uint32_t)inner), "none", &place),
+	    -ENOENT);
+	btf__free(b);
+}
+END_TEST
+
 UNIT_MAIN("btf_encode", integers, byte_orders, truth_and_enums, arrays, structs,
-    bit_fields, what_cannot_be_set, every_problem_is_listed, without_types)
+    bit_fields, what_cannot_be_set, every_problem_is_listed, without_types,
+    members_that_multiply)
