@@ -39,37 +39,4 @@ struct jsonscan_limits {
 int jsonscan_check(const char *text, size_t len,
     const struct jsonscan_limits *limits, char *error) _must_check_;
 
-/*
- * Cut an array or object into its elements without looking into them, so
- * that each can be checked, and refused, by itself: brackets and quotes are
- * counted, nothing else.  What comes out is only where the pieces would be;
- * every piece (keys too) still wants jsonscan_check().
- */
-struct jsonscan_slice {
-	const char *text; /* into the text given; not terminated */
-	size_t len;       /* without blanks around it */
-};
-
-struct jsonscan_pieces {
-	const char *at;
-	const char *end;
-	bool object;
-	bool first;
-	bool done;
-};
-
-/* TEXT must stay until the last piece is used.  -EBADMSG: neither. */
-int jsonscan_pieces_open(
-    struct jsonscan_pieces *it, const char *text, size_t len) _must_check_;
-
-/*
- * The next piece.  KEY (with its quotes) is set for objects only.  1: there
- * is one; 0: that was all, and nothing but blanks follows; -EBADMSG.
- */
-int jsonscan_pieces_next(struct jsonscan_pieces *it, struct jsonscan_slice *key,
-    struct jsonscan_slice *value) _must_check_;
-
-/* True if the slice is exactly the string WORD, quoted and unescaped. */
-bool jsonscan_slice_is(const struct jsonscan_slice *slice, const char *word);
-
 #endif

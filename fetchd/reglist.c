@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/jsonpieces.h"
 #include "common/jsonscan.h"
 #include "common/strnum.h"
 #include "fetchd/regentry.h"
@@ -75,7 +76,7 @@ add_data(struct builder *b, struct artlist_entry *entry, const char *text)
 
 /* One piece of the array.  Only what ails the whole list is an error. */
 static int
-add_entry(struct builder *b, uint32_t index, const struct jsonscan_slice *s)
+add_entry(struct builder *b, uint32_t index, const struct jsonslice *s)
 {
 	_cleanup_free_ char *parameters = NULL;
 	struct artlist_entry *entry;
@@ -114,17 +115,17 @@ add_entry(struct builder *b, uint32_t index, const struct jsonscan_slice *s)
 static int
 add_entries(struct builder *b, const char *text, size_t len)
 {
-	struct jsonscan_pieces it;
-	struct jsonscan_slice key, value;
+	struct jsonpieces it;
+	struct jsonslice key, value;
 	uint32_t index;
 	int r;
 
 	if (len == 4 && memcmp(text, "null", 4) == 0)
 		return 0;
-	if (jsonscan_pieces_open(&it, text, len) < 0 || it.object)
+	if (jsonpieces_open(&it, text, len) < 0 || it.object)
 		return refuse(b, -EBADMSG, "artifacts: an array is wanted");
 	for (index = 0;; index++) {
-		r = jsonscan_pieces_next(&it, &key, &value);
+		r = jsonpieces_next(&it, &key, &value);
 		if (r < 0)
 			return refuse(b, r,
 			    "the array of artifacts is broken off or not "
@@ -193,8 +194,8 @@ drop_duplicates(struct builder *b)
 /* ---- the object around them ---- */
 
 static int
-read_time(struct builder *b, const char *name,
-    const struct jsonscan_slice *slice, int64_t *out)
+read_time(struct builder *b, const char *name, const struct jsonslice *slice,
+    int64_t *out)
 {
 	struct json_object *json;
 	char error[REGLIST_ERROR_SIZE], why[REGLIST_ERROR_SIZE];
@@ -219,8 +220,8 @@ read_time(struct builder *b, const char *name,
 
 /* What we do not read must be sound all the same: it is one text. */
 static int
-check_other(struct builder *b, const struct jsonscan_slice *key,
-    const struct jsonscan_slice *value)
+check_other(struct builder *b, const struct jsonslice *key,
+    const struct jsonslice *value)
 {
 	static const struct jsonscan_limits limits = { 16, 65536 };
 	char error[JSONSCAN_ERROR_SIZE], why[REGLIST_ERROR_SIZE];
@@ -236,7 +237,7 @@ check_other(struct builder *b, const struct jsonscan_slice *key,
 
 /* Keys of the outer object: sound, and none twice. */
 static int
-check_key(struct builder *b, const struct jsonscan_slice *key)
+check_key(struct builder *b, const struct jsonslice *key)
 {
 	static const struct jsonscan_limits limits = { 0, 1 };
 	char error[JSONSCAN_ERROR_SIZE];
@@ -252,9 +253,9 @@ check_key(struct builder *b, const struct jsonscan_slice *key)
 #define OUTER_KEYS 64
 
 static int
-read_object(struct builder *b, struct jsonscan_pieces *it)
+read_object(struct builder *b, struct jsonpieces *it)
 {
-	struct jsonscan_slice keys[OUTER_KEYS], value;
+	struct jsonslice keys[OUTER_KEYS], value;
 	bool found = false;
 	size_t i, n;
 	int r;
@@ -262,7 +263,7 @@ read_object(struct builder *b, struct jsonscan_pieces *it)
 	for (n = 0;; n++) {
 		if (n == OUTER_KEYS)
 			return refuse(b, -E2BIG, "too many keys around it");
-		r = jsonscan_pieces_next(it, &keys[n], &value);
+		r = jsonpieces_next(it, &keys[n], &value);
 		if (r < 0)
 			return refuse(b, r, "broken off or not well formed");
 		if (r == 0)
@@ -275,13 +276,13 @@ read_object(struct builder *b, struct jsonscan_pieces *it)
 			    memcmp(keys[i].text, keys[n].text, keys[n].len) ==
 				0)
 				return refuse(b, -EBADMSG, "a key twice");
-		if (jsonscan_slice_is(&keys[n], "artifacts")) {
+		if (jsonslice_is(&keys[n], "artifacts")) {
 			found = true;
 			r = add_entries(b, value.text, value.len);
-		} else if (jsonscan_slice_is(&keys[n], "expires")) {
+		} else if (jsonslice_is(&keys[n], "expires")) {
 			r = read_time(
 			    b, "expires", &value, &b->list->expires_wall_ns);
-		} else if (jsonscan_slice_is(&keys[n], "next_poll")) {
+		} else if (jsonslice_is(&keys[n], "next_poll")) {
 			r = read_time(b, "next_poll", &value,
 			    &b->list->next_poll_wall_ns);
 		} else {
@@ -296,7 +297,7 @@ read_object(struct builder *b, struct jsonscan_pieces *it)
 static int
 read_list(struct builder *b, const char *text, size_t len)
 {
-	struct jsonscan_pieces it;
+	struct jsonpieces it;
 	int r;
 
 	if (len > AEGIS_LIST_MAX)
@@ -313,7 +314,7 @@ read_list(struct builder *b, const char *text, size_t len)
 	if (*text != '{') {
 		r = add_entries(b, text, len);
 	} else {
-		if (jsonscan_pieces_open(&it, text, len) < 0)
+		if (jsonpieces_open(&it, text, len) < 0)
 			return refuse(b, -EBADMSG, "not JSON");
 		r = read_object(b, &it);
 	}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/jsonpieces.h"
 #include "common/jsonscan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,12 +15,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 walk_pieces(const char *text, size_t size)
 {
-	struct jsonscan_slice key, value;
-	struct jsonscan_pieces it;
+	struct jsonslice key, value;
+	struct jsonpieces it;
 
-	if (jsonscan_pieces_open(&it, text, size) < 0)
+	if (jsonpieces_open(&it, text, size) < 0)
 		return;
-	while (jsonscan_pieces_next(&it, &key, &value) > 0)
+	while (jsonpieces_next(&it, &key, &value) > 0)
 		if (value.text < text || value.len > size ||
 		    value.text + value.len > text + size || value.len == 0)
 			abort();
