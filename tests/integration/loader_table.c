@@ -245,7 +245,7 @@ is_detached(uint32_t link_id)
 
 	if (link_id == 0)
 		return fake_await(&fake()->detached) == NULL;
-	for (tries = 0; tries < 500; tries++) {
+	for (tries = 0; tries < 6000; tries++) {
 		fd = bpf_link_get_fd_by_id(link_id);
 		if (fd < 0)
 			return errno == ENOENT;

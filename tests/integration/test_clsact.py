@@ -439,6 +439,7 @@ def test_drift_is_repaired_once(agent, tree, filtering, veth, client):
             assert len(ours(veth.name)) == 1
     assert "left as it is" in event["metadata"]["error"]
     assert ours(veth.name) == {}
+    wait.until(lambda: counter_of(agent, "drift_found") == 2, "counted")
     assert counter_of(agent, "drift_repaired") == 1
 
 
@@ -450,11 +451,14 @@ def test_what_is_put_in_its_place_is_left_there(
     path = os.path.join(work_dir, "foreign.o")
     with open(path, "wb") as out:
         out.write(objects["tc"])
-    net.run("tc", "filter", "replace", "dev", veth.name, "ingress", "prio",
-            str(priority), "handle", hex(handle), "bpf", "da", "obj", path,
-            "sec", "tc/ingress")
-    theirs = filters(veth.name)
-    assert list(theirs) == [(priority, handle)] and ours(veth.name) == {}
+    # Else the agent may see it before we do.
+    with kernel.stopped(agent.pid):
+        net.run("tc", "filter", "replace", "dev", veth.name, "ingress",
+                "prio", str(priority), "handle", hex(handle), "bpf", "da",
+                "obj", path, "sec", "tc/ingress")
+        theirs = filters(veth.name)
+        assert list(theirs) == [(priority, handle)]
+        assert ours(veth.name) == {}
     assert client.wait_event("program_error", artifact.id)[
         "metadata"]["reason"] == "drift"
     wait.until(lambda: len(ours(veth.name)) == 1, "attached beside it")

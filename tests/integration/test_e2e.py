@@ -13,6 +13,7 @@ import time
 import pytest
 
 from aegis import kernel, wait
+from aegis.agent import executable
 from aegis.artifact import Artifact, Key
 
 TTL_TOLERANCE = 0.100  # seconds, CONTRACT 4
@@ -154,10 +155,10 @@ def test_ttl_is_honoured(agent, tree, counter, client):
     agent.wait_status(artifact.id, "unloaded")
 
 
-def test_expired_is_not_loaded_again(agent, tree, counter):
+def test_expired_is_not_loaded_again(agent, tree, counter, client):
     artifact = counter(ttl=1)
     tree.publish(artifact)
-    agent.wait_running(artifact)
+    client.wait_event("program_loaded", artifact.id)
     agent.wait_status(artifact.id, "unloaded")
     # It is still listed, over polls and over a restart.
     wait.never(lambda: agent.held()["link"], "loaded again", 2.5)
@@ -213,8 +214,8 @@ def test_stop_detaches_everything(agent, tree, counter, passer, client,
         wait.until(lambda k=kind: not [i for i in held[k]
                                        if kernel.exists(k, i)],
                    f"every {kind} is gone")
-    for pid in workers.values():
-        assert not os.path.exists(f"/proc/{pid}")
+    wait.until(lambda: not any(map(executable, workers.values())),
+               "every worker is gone")
     for artifact in artifacts:
         event = client.wait_event("program_unloaded", artifact.id)
         assert event["metadata"]["reason"] == "shutdown"

@@ -153,7 +153,7 @@ def test_following_goes_on_with_another_bpfd(agent, tree, xdp, make_link):
     os.kill(old, signal.SIGKILL)
     make_link("fol1")  # while there is none
     wait.until(lambda: agent.workers().get("bpfd") not in (None, old),
-               "another bpfd", 40)
+               "another bpfd")
     now = wait_places(agent, artifact, "fol0", "fol1")
     assert now["fol0"] == links["fol0"]
     make_link("fol2")
@@ -174,7 +174,7 @@ def test_each_interface_carries_over_by_itself(agent, tree, xdp, make_link):
     tree.publish(second)
     agent.wait_running(second)
     assert wait_places(agent, second, "fol1", "pfol1")["fol1"] == old["fol1"]
-    assert xdp_on("fol0") is None
+    wait.until(lambda: xdp_on("fol0") is None, "the old one's link is closed")
     tree.publish(third)
     agent.wait_running(third)
     assert wait_places(agent, third, "fol0", "fol1",

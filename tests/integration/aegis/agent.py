@@ -156,6 +156,10 @@ class Agent:
 
     def _is_ready(self):
         assert self.process.poll() is None, "agentd exited"
+        # The apid of one that was killed may answer for a moment yet.
+        mine = set(kernel.descriptors(self.workers()["apid"]).values())
+        assert mine & {f"socket:[{inode}]"
+                       for inode in net.listeners(self.port)}
         return self.get("/healthz")[0] == 200
 
     def _why_not_ready(self):

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 from aegis import net, wait
 
@@ -98,24 +99,60 @@ class Apid:
                 context=None):
         """(status, headers, body) of one request on a connection of its
         own."""
-        if context is None:
-            connection = http.client.HTTPConnection(
-                host or self.host(), self.port, timeout=20)
-        else:
-            connection = http.client.HTTPSConnection(
-                host or self.host(), self.port, timeout=20, context=context)
-        try:
-            connection.request(method, path, body=body, headers=headers or {})
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        finally:
-            connection.close()
+        for tries_left in range(TRIES)[::-1]:
+            if context is None:
+                connection = http.client.HTTPConnection(
+                    host or self.host(), self.port, timeout=20)
+            else:
+                connection = http.client.HTTPSConnection(
+                    host or self.host(), self.port, timeout=20,
+                    context=context)
+            start, asked = time.monotonic(), None
+            try:
+                connection.connect()
+                connection.request(method, path, body=body,
+                                   headers=headers or {})
+                asked = time.monotonic()
+                response = connection.getresponse()
+                return response.status, response.headers, response.read()
+            except ConnectionError:
+                if not tries_left or not was_slow(start, asked):
+                    raise
+            finally:
+                connection.close()
 
     def raw(self, data, timeout=20):
         """Send bytes, read until the other end closes or TIMEOUT."""
-        with self.connect(timeout=timeout) as connection:
+        for _ in range(TRIES):
+            start = time.monotonic()
+            with self.connect(timeout=timeout) as connection:
+                connection.sendall(data)
+                asked = time.monotonic()
+                got = read_all(connection)
+            if got or not was_slow(start, asked):
+                break
+        return got
+
+    def ask(self, data):
+        """A connection that has sent DATA as soon as it was there."""
+        while True:
+            start = time.monotonic()
+            connection = self.connect()
             connection.sendall(data)
-            return read_all(connection)
+            if not was_slow(start):
+                return connection
+            connection.close()
+
+
+# Who says nothing for 50 ms in a crowd, or for 3 s otherwise, may be left
+# without an answer.
+SLOW = 0.04  # seconds
+TRIES = 10
+
+
+def was_slow(start, asked=None):
+    """Were we ourselves kept from asking for so long?"""
+    return (asked or time.monotonic()) - start > SLOW
 
 
 def read_all(connection):

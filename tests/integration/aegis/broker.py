@@ -69,6 +69,7 @@ class Client:
         self.messages = []  # (time of arrival, subject, bytes)
         self._broker = broker
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
         self._socket = socket.create_connection(("127.0.0.1", broker.port), 5)
         self._socket.settimeout(None)
         self._file = self._socket.makefile("rb")
@@ -85,8 +86,9 @@ class Client:
         self._thread.start()
 
     def _send(self, text):
-        self._socket.sendall(text if isinstance(text, bytes)
-                             else text.encode())
+        with self._sending:  # PONG is another thread's
+            self._socket.sendall(text if isinstance(text, bytes)
+                                 else text.encode())
 
     def _read(self):
         try:
@@ -99,7 +101,10 @@ class Client:
                     line)
                 if not found:
                     continue
-                body = self._file.read(int(found[4]) + 2)[:-2]
+                body = self._file.read(int(found[4]) + 2)
+                if len(body) < int(found[4]) + 2:
+                    break  # the connection ended amid it
+                body = body[:-2]
                 if found[1] == b"HMSG":
                     body = body[int(found[3]):]
                 with self._lock:

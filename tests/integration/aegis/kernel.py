@@ -14,6 +14,8 @@ import signal
 import struct
 import time
 
+from . import wait
+
 _NR_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}[platform.machine()]
 _NEXT_ID = {"prog": 11, "map": 12, "link": 31}
 _FD_BY_ID = {"prog": 13, "map": 14, "link": 30}
@@ -264,6 +266,9 @@ def stopped(*pids):
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            wait.until(lambda p=pid: proc_status(p)["State"][0] in "TZX",
+                       "it is stopped")
         yield
     finally:
         for pid in pids:

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 
+from . import wait
+
 _CLONE_NEWNET = 0x40000000
 _serial = itertools.count(1)
 
@@ -57,6 +59,19 @@ def connects(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def listeners(port):
+    """Inode numbers of the sockets that listen on a port."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/self/net/{table}", encoding="ascii") as sockets:
+            for line in list(sockets)[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and \
+                        int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(int(fields[9]))
+    return found
+
+
 PATIENCE = 2  # seconds for the answers to a ping
 
 
@@ -100,6 +115,9 @@ class Veth:
                      "dev", peer)
         self.in_peer("ip", "link", "set", peer, "up")
         self.in_peer("ip", "link", "set", "lo", "up")
+        # The kernel sends nothing before it has seen, some time later, that
+        # both ends are up.
+        wait.until(lambda: self.ping() == 1, "packets pass")
         return self
 
     def remove_link(self):

@@ -152,8 +152,11 @@ class Telemd:
         self.wait("state", lambda m: m["connected"], timeout)
 
     def state(self):
-        """A state that is told after now."""
+        """A state of after now: what telemd says after the answer to a
+        ping, it says of what was before, too."""
         self.taken = len(self.said)
+        self.say("ping")
+        self.wait("pong")
         return self.wait("state")
 
     def kill(self):
