@@ -117,32 +117,41 @@ def test_cost_is_what_the_kernel_measured(make_agent, tree, nats, client, key,
         have = len(samples(client, artifact))
         wait.until(lambda: len(samples(client, artifact)) >= have + count,
                    "samples")
-    quiet(2)
-    first = len(samples(client, artifact)) - 1
-    before_ns, before_runs = run_stats(prog)
-    status, output = cgroup.run("python3", "-c", SENDER, "127.0.0.1",
-                                str(sent), "0.001")
-    assert status == 0, output
-    after_ns, after_runs = run_stats(prog)
-    quiet(2)
-    taken = samples(client, artifact)[first:]
-    used_ns = runs = busy = 0
-    for (last, _), (at, sample) in zip(taken, taken[1:]):
-        ns = sample["cpu_percent"] / 100 * (at - last) * 1e9
-        used_ns += ns
-        if sample["latency_ms"] > 0:
-            runs += ns / (sample["latency_ms"] * 1e6)
-            busy += 1
-    print(f"interval {interval} s, {busy} samples: {used_ns / 1e6:.1f} ms in "
-          f"{runs:.0f} runs; bpftool: {(after_ns - before_ns) / 1e6:.1f} ms "
-          f"in {after_runs - before_runs}")
-    assert busy >= 2
-    assert after_runs - before_runs == sent
-    assert near(used_ns, after_ns - before_ns), taken
-    assert near(runs, sent), taken
-    # The clock that it spins by: less is impossible, more is a busy machine.
-    mean_ms = used_ns / runs / 1e6
-    assert mean_ms >= (1 - TOLERANCE) * cost_ns / 1e6, taken
+
+    def off_by():
+        """By what part the samples differ from what bpftool saw.  A sample
+        bears the time when agentd heard of it, which is late on a machine
+        that is busy, and wrong when somebody sets the clock."""
+        quiet(2)
+        first = len(samples(client, artifact)) - 1
+        before_ns, before_runs = run_stats(prog)
+        status, output = cgroup.run("python3", "-c", SENDER, "127.0.0.1",
+                                    str(sent), "0.001")
+        assert status == 0, output
+        after_ns, after_runs = run_stats(prog)
+        quiet(2)
+        taken = samples(client, artifact)[first:]
+        used_ns = runs = busy = 0
+        for (last, _), (at, sample) in zip(taken, taken[1:]):
+            ns = sample["cpu_percent"] / 100 * (at - last) * 1e9
+            used_ns += ns
+            if sample["latency_ms"] > 0:
+                runs += ns / (sample["latency_ms"] * 1e6)
+                busy += 1
+        print(f"interval {interval} s, {busy} samples: {used_ns / 1e6:.1f} ms "
+              f"in {runs:.0f} runs; bpftool: "
+              f"{(after_ns - before_ns) / 1e6:.1f} ms in "
+              f"{after_runs - before_runs}")
+        assert busy >= 2
+        assert after_runs - before_runs == sent
+        # The clock that it spins by: less is impossible, more is a busy
+        # machine.
+        for _, sample in taken:
+            assert sample["latency_ms"] == 0 or sample["latency_ms"] >= \
+                (1 - TOLERANCE) * cost_ns / 1e6, taken
+        return max(abs(used_ns / (after_ns - before_ns) - 1),
+                   abs(runs / sent - 1))
+    wait.measured(off_by, TOLERANCE)
 
 
 # --- memory_kb ---

@@ -165,12 +165,17 @@ class Cgroup:
 
     def destroy(self):
         procs = os.path.join(self.path, "cgroup.procs")
-        if not os.path.exists(procs):
-            return
-        with open(procs, encoding="ascii") as left:
-            for pid in left.read().split():
-                os.kill(int(pid), signal.SIGKILL)
-        os.rmdir(self.path)
+
+        def gone():
+            """Busy until those that were killed have ended."""
+            if not os.path.exists(procs):
+                return True
+            with open(procs, encoding="ascii") as left:
+                for pid in left.read().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            os.rmdir(self.path)
+            return True
+        wait.until(gone, f"{self.path} is removed")
 
     def join(self):
         """Put the calling process inside (for preexec_fn)."""
