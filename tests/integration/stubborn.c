@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * A kernel that does not do all that it is told, and a channel that waits:
- * preloaded into the real bpfd by stubborn_bpfd.c.  What bpfd asks is made
- * into what the real kernel refuses.  The switches are bytes of a file, mapped
- * before the sandbox closes; aegis/stubborn.py sets them.
+ * A kernel that does not do all that it is told, or takes its time, and a
+ * channel that waits: preloaded into the real bpfd by stubborn_bpfd.c, and into
+ * agentd by aegis/stubborn.py.  What bpfd asks is made into what the real
+ * kernel refuses.  The switches are bytes of a file, mapped before the sandbox
+ * closes; aegis/stubborn.py sets them.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,7 +32,9 @@ struct switches {
 	char next_swap_good;  /* to before this one, each fails */
 	char last_swap;       /* this one does not return */
 	char hold_done;       /* '1': LOAD_DONE is not sent for now, */
-	char held;            /* and it is '1' as soon as one waits */
+	char held;            /* and it is '1' as soon as something waits */
+	char hold_attach;     /* '1': bpfd's BPF_LINK_CREATE waits, */
+	char hold_close;      /* or agentd's close(2) of a link */
 };
 
 struct removal {
@@ -41,6 +45,7 @@ struct removal {
 
 static struct switches none;
 static volatile struct switches *switches = &none;
+static int is_agentd;
 
 __attribute__((constructor)) static void
 map_switches(void)
@@ -56,6 +61,19 @@ map_switches(void)
 	if (p != MAP_FAILED)
 		switches = p;
 	(void)close(fd);
+	is_agentd = getenv("STUBBORN_AGENTD") != NULL;
+	/* Not its workers. */
+	(void)unsetenv("STUBBORN_AGENTD");
+	(void)unsetenv("LD_PRELOAD");
+}
+
+static void
+hold(volatile const char *on)
+{
+	while (*on == '1') {
+		switches->held = '1';
+		(void)poll(NULL, 0, 10);
+	}
 }
 
 /* ---- filters ---- */
@@ -90,10 +108,8 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct msghdr other;
 	struct iovec iov;
 
-	while (switches->hold_done == '1' && is_load_done(msg)) {
-		switches->held = '1';
-		(void)poll(NULL, 0, 10);
-	}
+	if (is_load_done(msg))
+		hold(&switches->hold_done);
 	if (switches->keep_filters != '1' || !is_removal(msg))
 		return syscall(SYS_sendmsg, fd, msg, flags);
 	iov = msg->msg_iov[0];
@@ -143,5 +159,27 @@ syscall(long call, ...)
 		a[1] = (long)&attr;
 		a[2] = size;
 	}
+	if (call == SYS_bpf && a[0] == BPF_LINK_CREATE)
+		hold(&switches->hold_attach);
 	return real(call, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static int
+is_link(int fd)
+{
+	char path[64], is[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, is, sizeof(is));
+	return n > 0 && (size_t)n == strlen("anon_inode:bpf_link") &&
+	    memcmp(is, "anon_inode:bpf_link", (size_t)n) == 0;
+}
+
+int
+close(int fd)
+{
+	if (is_agentd && switches->hold_close == '1' && is_link(fd))
+		hold(&switches->hold_close);
+	return (int)syscall(SYS_close, fd);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""The real bpfd under a kernel that does not do all that it is told, and on a
-channel that waits: stubborn.c."""
+"""The real bpfd and agentd under a kernel that does not do all that it is told
+or takes its time, and on a channel that waits: stubborn.c."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ class Stubborn:
 
     # A byte of the file each, as in stubborn.c.
     SWITCHES = ("keep_filters", "first_swap_lost", "next_swap_good",
-                "last_swap", "hold_done", "held")
+                "last_swap", "hold_done", "held", "hold_attach", "hold_close")
 
     def __init__(self, directory, prefix, build_dir):
         self.directory = os.path.join(directory, "libexec")
@@ -29,9 +29,12 @@ class Stubborn:
             out.write("0" * len(self.SWITCHES))
         os.chmod(self.path, 0o666)
         os.chmod(self.directory, 0o755)
-        self.launcher = ["unshare", "--mount", "sh", "-c",
-                         f"mount --bind {self.directory} {installed} && "
-                         'exec "$0"']
+        library = os.path.join(self.directory, "libstubborn.so")
+        self.launcher = [
+            "unshare", "--mount", "sh", "-c",
+            f"mount --bind {self.directory} {installed} && "
+            f"exec env STUBBORN_AGENTD=1 STUBBORN_SWITCH={self.path} "
+            f'LD_PRELOAD={library} "$0"']
 
     def set(self, **switches):
         """set(last_swap=2): digits."""
